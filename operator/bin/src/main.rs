@@ -1,0 +1,2 @@
+//! Foresail.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Observe, validate, forecast, decide, actuate, report.

@@ -1,0 +1,1 @@
+//! Forecasts of service load with calibrated quantiles: fit, then predict.

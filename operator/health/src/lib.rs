@@ -1,0 +1,1 @@
+//! Health conditions, roll-up over the dependency graph, the alert state machine, and the snapshot that pages read.

@@ -1,0 +1,1 @@
+//! Alert receivers: one small trait, one file for each chat's format.

@@ -1,0 +1,1 @@
+//! Where numbers come from: Prometheus and queue brokers behind one small trait.

@@ -1,0 +1,1 @@
+//! Tracing, the metrics registry, and OTLP.

@@ -1,0 +1,1 @@
+//! Probes, the read-only API, the event stream and the page.
