@@ -1,1 +1,32 @@
-//! The custom resource types of group foresail.dev.
+//! The custom resource types of group `foresail.dev`, and nothing else.
+//!
+//! What comes in: nothing. What goes out: types that serialize as Kubernetes sees them, and the definitions
+//! (`crds/*.yaml`) made from them. What this crate refuses to know: clients, clocks, what the fields do.
+//!
+//! Doc comments on fields are what `kubectl explain` prints, so they speak to the person who writes the YAML.
+//!
+//! ```
+//! let policy: api::v1alpha1::AutoscalePolicy = serde_saphyr::from_str("
+//! apiVersion: foresail.dev/v1alpha1
+//! kind: AutoscalePolicy
+//! metadata: {name: web}
+//! spec:
+//!   scaleTargetRef: {name: web}
+//!   maxReplicas: 20
+//!   metrics:
+//!   - name: rps
+//!     prometheus: {query: 'sum(rate(http_requests_total{app=\"web\"}[2m]))'}
+//!     target: 200
+//! ")?;
+//! assert_eq!(policy.spec.min_replicas, 1);
+//! assert_eq!(policy.spec.scale_target_ref.kind, "Deployment");
+//! # Ok::<(), serde_saphyr::Error>(())
+//! ```
+
+pub mod condition;
+pub mod definitions;
+pub mod units;
+pub mod v1alpha1;
+
+/// The API group of every kind here.
+pub const GROUP: &str = "foresail.dev";

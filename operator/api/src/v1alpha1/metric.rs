@@ -1,0 +1,88 @@
+//! One signal that a workload is scaled on.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::units::{DURATION_PATTERN, Quantity};
+
+/// One signal to scale on. Each metric is judged on its own, and the largest answer wins; a metric that can't be
+/// measured keeps replicas from going down, and never lowers what the others ask for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.prometheus)")
+        .message("set a source for the metric: prometheus"),
+    validation = Rule::new("!has(self.prometheus) || has(self.target)")
+        .message("target is required for a prometheus metric: how much of it one replica carries")
+)]
+pub struct Metric {
+    /// A short name for status, events and metrics; unique in the policy.
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    /// A PromQL query whose answer is the load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prometheus: Option<PrometheusQuery>,
+    /// How much of the metric one replica carries, in the unit of the query. A quantity: 200, 0.5, 250m or 1.5k.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Quantity>,
+    /// AverageValue (default): target is per replica, and the query counts the load of all replicas together. Value:
+    /// the query is a ratio such as latency or utilisation, and target is what it should be.
+    #[serde(default)]
+    pub target_type: TargetType,
+    /// Auto (default): replicas are raised ahead of what is forecast for this metric, wherever its forecasts have
+    /// proved themselves. Off: only what was measured counts. Write "Off" with quotes, or YAML makes it a boolean.
+    #[serde(default)]
+    pub forecast: Switch,
+    /// What to do when the metric can't be measured for a while. Default: replicas stay where they are or rise with
+    /// the other metrics and the forecast, and never fall.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<Fallback>,
+}
+
+/// A PromQL query.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PrometheusQuery {
+    /// The query. It must answer with one value: put sum() around what has many. Choose what users ask of the
+    /// workload (requests, messages), not what follows from its replicas (CPU).
+    #[schemars(length(min = 1, max = 4096))]
+    pub query: String,
+}
+
+/// What the target of a metric means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TargetType {
+    /// Load per replica, as the HPA's AverageValue.
+    #[default]
+    AverageValue,
+    /// The value itself, as the HPA's Value.
+    Value,
+}
+
+/// Automatic or off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Switch {
+    /// On wherever it has proved itself.
+    #[default]
+    Auto,
+    /// Off.
+    Off,
+}
+
+/// What to do when a metric can't be measured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Fallback {
+    /// For how long the metric must be missing. Default: 3m.
+    #[serde(default = "three_minutes")]
+    #[schemars(length(max = 24), regex(pattern = DURATION_PATTERN))]
+    pub after: String,
+    /// As many replicas there are then, at least.
+    #[schemars(range(min = 1))]
+    pub min_replicas: i32,
+}
+
+fn three_minutes() -> String {
+    "3m".to_owned()
+}
