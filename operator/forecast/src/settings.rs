@@ -1,0 +1,100 @@
+//! What a caller may choose: the step, how far ahead, which quantiles, the time zone, and what is known besides load.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+/// A half-open span of time, `[from, to)`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// When it begins.
+    pub from: Timestamp,
+    /// When it is over.
+    pub to: Timestamp,
+}
+
+impl Window {
+    /// Whether `at` lies inside.
+    pub fn contains(&self, at: Timestamp) -> bool {
+        self.from <= at && at < self.to
+    }
+}
+
+/// A known event, past or to come: a promotion, a match, a batch run. Events of one name are taken to have one
+/// effect, learnt from the past ones unless `multiplier` states it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Events that share an effect share a name.
+    pub name: String,
+    /// When it takes place.
+    pub window: Window,
+    /// Load during the event over load without it, above 0; learnt where not stated.
+    pub multiplier: Option<f64>,
+}
+
+/// What a [`Forecaster`](crate::Forecaster) is asked for. Out-of-range values are brought into range by
+/// [`Forecaster::new`](crate::Forecaster::new), never refused.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// Length of one slot of history and of one forecast row: whole seconds, 10 s to 1 h; 5 min by default.
+    pub step: Duration,
+    /// How far ahead to forecast, at least one step and at most two days; 1 h by default. The cost of a refit grows
+    /// with the logarithm of the horizon.
+    pub horizon: Duration,
+    /// Quantile levels, rising, inside (0, 1); .5, .8, .9, .95 and .99 by default.
+    pub levels: Vec<f64>,
+    /// The zone in which days and weeks begin; UTC by default. Daylight saving follows from it.
+    #[serde(with = "jiff::fmt::serde::tz::required")]
+    pub time_zone: TimeZone,
+    /// How much history to keep and to learn from, two days to five weeks; 14 days by default.
+    pub history: Duration,
+    /// Spans that must not be learnt from: incidents, load tests. They stay in the history as gaps.
+    pub excluded: Vec<Window>,
+    /// Known events, past and to come.
+    pub events: Vec<Event>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            step: Duration::from_secs(300),
+            horizon: Duration::from_secs(3600),
+            levels: vec![0.5, 0.8, 0.9, 0.95, 0.99],
+            time_zone: TimeZone::UTC,
+            history: Duration::from_secs(14 * 86_400),
+            excluded: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// The same settings with every value in its range.
+    #[must_use]
+    pub fn in_range(mut self) -> Self {
+        let seconds = self.step.as_secs().clamp(10, 3600);
+        self.step = Duration::from_secs(seconds);
+        self.horizon = self.horizon.clamp(self.step, Duration::from_secs(2 * 86_400));
+        self.levels.retain(|l| *l > 0.0 && *l < 1.0);
+        self.levels.sort_by(f64::total_cmp);
+        self.levels.dedup();
+        if self.levels.is_empty() {
+            self.levels = Self::default().levels;
+        }
+        self.history = self.history.clamp(Duration::from_secs(2 * 86_400), Duration::from_secs(35 * 86_400));
+        self
+    }
+
+    /// The number of forecast rows.
+    pub fn rows(&self) -> usize {
+        self.horizon.as_secs().div_ceil(self.step.as_secs().max(1)) as usize
+    }
+
+    /// The number of slots of history.
+    pub fn slots(&self) -> usize {
+        self.history.as_secs().div_ceil(self.step.as_secs().max(1)) as usize
+    }
+}
