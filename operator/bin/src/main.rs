@@ -1,2 +1,15 @@
-//! Foresail.
-fn main() {}
+//! The `foresail` executable: allocator, TLS provider, and hand over to the command line.
+
+mod cli;
+mod cmd;
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    // The only TLS provider in the process; it is installed once, before anything can have made another.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    cli::main()
+}

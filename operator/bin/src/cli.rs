@@ -1,0 +1,59 @@
+//! The command line: one variant per subcommand, and what an error looks like.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::cmd;
+
+/// Scales Kubernetes workloads before the load arrives, and tells you why.
+#[derive(Debug, Parser)]
+#[command(name = "foresail", version, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the operator
+    Run(cmd::run::Args),
+    /// Print the custom resource definitions
+    Crds(cmd::crds::Args),
+}
+
+/// How machines want their answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Text,
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+}
+
+/// Parses the arguments, runs the subcommand, prints an error with its causes. Exit codes: 0 done, 1 failed, 2 wrong
+/// usage; `doctor` and `status` say in their help what theirs mean.
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Run(args) => cmd::run::main(args),
+        Command::Crds(args) => cmd::crds::main(args),
+    };
+    result.unwrap_or_else(|error| {
+        // `{:#}` joins the causes with colons, outermost first.
+        eprintln!("foresail: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// The command line as data, for man pages, completions and the reference.
+pub(crate) fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
+/// A runtime for the subcommands that talk to servers.
+pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("foresail").build()
+}
