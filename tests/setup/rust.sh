@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Installs the cargo subcommands of the checks where they are missing, into the cache.
+# shellcheck source=tests/setup/common.sh
+. "$(dirname "$0")/common.sh"
+
+command -v cargo >/dev/null || die "cargo not found: install Rust from https://rustup.rs"
+lock rust
+export PATH="$FORESAIL_CACHE/bin:$PATH"
+
+install_missing() {
+  command -v "$1" >/dev/null && return 0
+  say "building $1 $2 (once)"
+  CARGO_TARGET_DIR="$FORESAIL_CACHE/build-$1" nice cargo install --quiet --locked --root "$FORESAIL_CACHE" "$1" --version "$2" >&2
+  rm -rf "$FORESAIL_CACHE/build-$1"
+}
+
+# The toolchain of rust-toolchain.toml and its components: rustup fetches them at the first use.
+(cd "$(dirname "$0")/../.." && cargo --version >/dev/null)
+install_missing cargo-nextest 0.9.143
+install_missing cargo-deny 0.20.2
