@@ -1,0 +1,97 @@
+//! The HPA whose target was tuned in hindsight: one point per target, and the cheapest way along them to a given
+//! violation time. Points come in, a cost goes out.
+
+use serde::Serialize;
+
+/// What one setting of a baseline cost and missed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Point {
+    /// Which setting.
+    pub name: String,
+    /// Share of time in which the promise was broken, 0 to 1.
+    pub violation: f64,
+    /// Replica-hours paid for.
+    pub replica_hours: f64,
+}
+
+/// The points nothing else beats in both respects, by rising violation and falling cost.
+pub fn pareto(points: &[Point]) -> Vec<Point> {
+    let mut sorted: Vec<&Point> = points.iter().collect();
+    sorted.sort_by(|a, b| {
+        a.violation.total_cmp(&b.violation).then(a.replica_hours.total_cmp(&b.replica_hours))
+    });
+    let mut front: Vec<Point> = Vec::new();
+    for point in sorted {
+        if front.last().is_none_or(|best| point.replica_hours < best.replica_hours) {
+            front.push(point.clone());
+        }
+    }
+    front
+}
+
+/// The least replica-hours at which the points reach `violation`: between two neighbours of the frontier, cost is
+/// linear in the logarithm of violation; `least` stands for "none was seen". Beyond the ends, the end. `None` without
+/// points.
+pub fn cost_at(points: &[Point], violation: f64, least: f64) -> Option<f64> {
+    let front = pareto(points);
+    let first = front.first()?;
+    let v = violation.max(least);
+    if v <= first.violation.max(least) {
+        return Some(first.replica_hours);
+    }
+    for pair in front.windows(2) {
+        let (a, b) = (pair[0].violation.max(least).ln(), pair[1].violation.max(least).ln());
+        if v.ln() <= b {
+            let share = if b > a { (v.ln() - a) / (b - a) } else { 1.0 };
+            return Some(pair[0].replica_hours + (pair[1].replica_hours - pair[0].replica_hours) * share);
+        }
+    }
+    front.last().map(|p| p.replica_hours)
+}
+
+/// The point that is at least as good in both respects and better by more than 1 % in cost, if there is one.
+pub fn dominating<'a>(points: &'a [Point], violation: f64, replica_hours: f64) -> Option<&'a Point> {
+    points
+        .iter()
+        .filter(|p| p.violation <= violation && p.replica_hours < replica_hours * 0.99)
+        .min_by(|a, b| a.replica_hours.total_cmp(&b.replica_hours))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn points(values: &[(f64, f64)]) -> Vec<Point> {
+        let point = |(i, (v, r)): (usize, &(f64, f64))| Point {
+            name: format!("HPA-{i}"),
+            violation: *v,
+            replica_hours: *r,
+        };
+        values.iter().enumerate().map(point).collect()
+    }
+
+    #[test]
+    fn only_undominated_points_are_on_the_frontier() {
+        let front = pareto(&points(&[(0.01, 100.0), (0.001, 150.0), (0.005, 160.0), (0.1, 80.0)]));
+        let names: Vec<_> = front.iter().map(|p| p.name.as_str()).collect();
+        assert_eq!(names, ["HPA-1", "HPA-0", "HPA-3"]);
+    }
+
+    #[test]
+    fn cost_is_linear_in_the_logarithm_of_violation() {
+        let p = points(&[(0.0001, 200.0), (0.01, 100.0)]);
+        let at = |v| cost_at(&p, v, 1e-6).unwrap();
+        assert!((at(0.001) - 150.0).abs() < 1e-9);
+        assert_eq!(at(0.5), 100.0);
+        assert_eq!(at(0.0), 200.0);
+        assert_eq!(cost_at(&[], 0.1, 1e-6), None);
+    }
+
+    #[test]
+    fn a_point_with_less_of_both_dominates() {
+        let p = points(&[(0.001, 150.0), (0.01, 100.0)]);
+        assert_eq!(dominating(&p, 0.02, 120.0).map(|p| p.name.as_str()), Some("HPA-1"));
+        assert_eq!(dominating(&p, 0.02, 100.5), None, "within one per cent");
+        assert_eq!(dominating(&p, 0.0005, 300.0), None);
+    }
+}
