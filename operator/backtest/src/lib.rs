@@ -8,6 +8,7 @@ pub mod baseline;
 mod faults;
 mod frontier;
 pub mod hpa;
+mod lineup;
 mod load;
 mod oracle;
 mod plant;
@@ -22,6 +23,7 @@ mod world;
 
 pub use faults::{Fault, FaultKind, menu};
 pub use frontier::{Point, cost_at, dominating, pareto};
+pub use lineup::{Contender, Kind, SWEEP};
 pub use load::{Load, LoadError, RUN_IN, Shape};
 pub use oracle::{Best, Oracle};
 pub use plant::{Plant, Second};
