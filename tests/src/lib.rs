@@ -1,1 +1,39 @@
-//! The testbed: real servers on loopback.
+//! The testbed: real servers on loopback, for tests and for trying things by hand.
+//!
+//! Everything here starts a real program (an API server, Prometheus, Redis, ...) on free loopback ports with a
+//! temporary directory, waits until the program itself answers, and ends it when the value is dropped. What an
+//! old API server lacks is stripped here, by the version it reports, and nowhere in the product.
+
+#![allow(clippy::missing_panics_doc)]
+
+pub mod assets;
+pub mod control_plane;
+pub mod exporter;
+pub mod foresail;
+pub mod kubelets;
+pub mod net;
+pub mod process;
+pub mod prometheus;
+pub mod servers;
+pub mod shape;
+pub mod wait;
+
+pub use control_plane::ControlPlane;
+pub use exporter::LoadExporter;
+pub use foresail::Foresail;
+pub use kubelets::Kubelets;
+pub use prometheus::Prometheus;
+pub use shape::Shape;
+
+/// Installs the TLS provider and, with `RUST_LOG` set, logging. Call it first in every test; more than once is
+/// fine.
+pub fn prepare() {
+    // Both fail only when somebody was here before, which is as good.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    drop(
+        tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .with_test_writer()
+            .try_init(),
+    );
+}

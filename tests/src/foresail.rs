@@ -1,0 +1,207 @@
+//! The built `foresail` binary as a process: started with arguments, asked, signalled, killed.
+
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use crate::control_plane::Access;
+use crate::process::{Process, command};
+use crate::{net, wait};
+
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The binary under test: `FORESAIL_BIN`, or the one beside the running test in the target folder.
+///
+/// # Errors
+/// Fails, naming the command that builds it, when there is none.
+pub fn binary() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("FORESAIL_BIN") {
+        return Ok(PathBuf::from(path));
+    }
+    let own = std::env::current_exe()?;
+    let found = own.ancestors().skip(1).map(|dir| dir.join("foresail")).find(|candidate| candidate.is_file());
+    found.context("no foresail binary in the target folder: run `cargo build --package foresail`")
+}
+
+/// What `foresail run` is started with.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    kubeconfig: PathBuf,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+}
+
+impl Setup {
+    /// Adds arguments to `foresail run`.
+    pub fn arguments(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(|&argument| argument.to_owned()));
+        self
+    }
+
+    /// Uses this Prometheus for policies that name none.
+    pub fn prometheus(self, url: &str) -> Self {
+        self.arguments(&["--prometheus-url", url])
+    }
+
+    /// Sets an environment variable.
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts it and waits until it is alive. It may not be ready yet: see [`Foresail::ready`].
+    ///
+    /// # Errors
+    /// Fails, with the end of its log, when it is not alive in time.
+    pub async fn start(self) -> Result<Foresail> {
+        crate::prepare();
+        let dir = tempfile::Builder::new().prefix("foresail-run-").tempdir()?;
+        let port = net::free_port()?;
+        let process = spawn(&self, &dir, port)?;
+        let mut foresail = Foresail { process, port, dir, setup: self };
+        foresail.alive().await?;
+        Ok(foresail)
+    }
+}
+
+fn spawn(setup: &Setup, dir: &TempDir, port: u16) -> Result<Process> {
+    let mut command = command(binary()?);
+    command.arg("run").args(["--listen", &format!("127.0.0.1:{port}")]).args(&setup.arguments);
+    command.env("KUBECONFIG", &setup.kubeconfig).env("NO_COLOR", "1");
+    if std::env::var_os("RUST_LOG").is_none() {
+        command.env("RUST_LOG", "info");
+    }
+    command.envs(setup.environment.iter().map(|(name, value)| (name, value)));
+    Process::start("foresail", command, dir.path())
+}
+
+/// A running Foresail.
+#[derive(Debug)]
+pub struct Foresail {
+    process: Process,
+    port: u16,
+    dir: TempDir,
+    setup: Setup,
+}
+
+impl Foresail {
+    /// What to start one with; begin here.
+    pub fn setup(access: &Access) -> Setup {
+        let kubeconfig = access.kubeconfig().to_path_buf();
+        Setup { kubeconfig, arguments: Vec::new(), environment: Vec::new() }
+    }
+
+    /// `http://127.0.0.1:PORT` of probes, metrics and the page.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// `127.0.0.1:PORT` as a scrape target.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Everything it logged so far.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    async fn alive(&mut self) -> Result<()> {
+        let url = format!("{}/livez", self.url());
+        let start = std::time::Instant::now();
+        loop {
+            self.process.check()?;
+            match get(&url).await {
+                Ok(_) => return Ok(()),
+                Err(error) if start.elapsed() > PATIENCE => {
+                    return Err(error.context(self.process.log_tail(20)));
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    }
+
+    /// Waits until `/readyz` says so.
+    ///
+    /// # Errors
+    /// Fails, with the end of its log, when it is not ready in time.
+    pub async fn ready(&mut self) -> Result<()> {
+        let url = format!("{}/readyz", self.url());
+        let ready = wait::until("readiness", PATIENCE, || get(&url)).await;
+        ready.map(drop).map_err(|error| error.context(self.process.log_tail(20)))
+    }
+
+    /// The page of metrics.
+    ///
+    /// # Errors
+    /// Fails when it does not answer.
+    pub async fn metrics(&self) -> Result<String> {
+        get(&format!("{}/metrics", self.url())).await
+    }
+
+    /// The sum of a metric over all of its series; 0 where there are none.
+    ///
+    /// # Errors
+    /// Fails when it does not answer.
+    pub async fn metric(&self, name: &str) -> Result<f64> {
+        let page = self.metrics().await?;
+        let lines = page.lines().filter(|line| !line.starts_with('#'));
+        let values = lines.filter_map(|line| {
+            let (series, value) = line.split(" # ").next().unwrap_or(line).rsplit_once(' ')?;
+            (series.split('{').next() == Some(name)).then(|| value.parse::<f64>().ok()).flatten()
+        });
+        Ok(values.sum())
+    }
+
+    /// Asks it to end (SIGTERM) and waits for that, at most `patience`.
+    ///
+    /// # Errors
+    /// Fails when it does not end by itself.
+    pub async fn terminate(&mut self, patience: Duration) -> Result<ExitStatus> {
+        self.process.terminate(patience).await
+    }
+
+    /// Asks it to end (SIGTERM) and returns at once.
+    pub fn ask_to_end(&self) {
+        self.process.ask_to_end();
+    }
+
+    /// Kills it (SIGKILL).
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Whether it has not ended yet.
+    pub fn is_running(&mut self) -> bool {
+        self.process.is_running()
+    }
+
+    /// Starts it again with the same arguments, on the same port.
+    ///
+    /// # Errors
+    /// Fails, with the end of its log, when it is not alive in time.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.process.kill();
+        self.process = spawn(&self.setup, &self.dir, self.port)?;
+        self.alive().await
+    }
+}
+
+async fn get(url: &str) -> Result<String> {
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build()?;
+    let answer = client.get(url).send().await?;
+    let status = answer.status();
+    let text = answer.text().await?;
+    if !status.is_success() {
+        bail!("{url} answers {status}: {text}");
+    }
+    Ok(text)
+}

@@ -1,0 +1,70 @@
+//! Waiting by asking: nothing in the testbed sleeps and hopes.
+
+use std::fmt::Display;
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+/// Asks every 50 ms until `probe` answers `Ok`, or `patience` is over.
+///
+/// # Errors
+/// Fails with `what` and the last refusal when `patience` is over.
+pub async fn until<T, E, F>(what: &str, patience: Duration, mut probe: impl FnMut() -> F) -> Result<T>
+where
+    E: Display,
+    F: Future<Output = Result<T, E>>,
+{
+    let start = Instant::now();
+    loop {
+        let refusal = match probe().await {
+            Ok(value) => return Ok(value),
+            Err(refusal) => refusal,
+        };
+        if start.elapsed() > patience {
+            bail!("{what}: not within {patience:?}; at last: {refusal:#}");
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Demands that `probe` keeps answering `Ok` for all of `span`, asked every 200 ms.
+///
+/// # Errors
+/// Fails with `what` and the first refusal.
+pub async fn throughout<E, F>(what: &str, span: Duration, mut probe: impl FnMut() -> F) -> Result<()>
+where
+    E: Display,
+    F: Future<Output = Result<(), E>>,
+{
+    let start = Instant::now();
+    while start.elapsed() < span {
+        if let Err(refusal) = probe().await {
+            bail!("{what}: broken after {:?}: {refusal:#}", start.elapsed());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Ok(())
+}
+
+/// Waits until a GET of `url` answers with a status below 400.
+///
+/// # Errors
+/// Fails when `patience` is over.
+pub async fn http(url: &str, patience: Duration) -> Result<()> {
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(2)).build()?;
+    until(url, patience, || async {
+        client.get(url).send().await.and_then(reqwest::Response::error_for_status)
+    })
+    .await?;
+    Ok(())
+}
+
+/// Waits until something accepts connections on a loopback port.
+///
+/// # Errors
+/// Fails when `patience` is over.
+pub async fn tcp(port: u16, patience: Duration) -> Result<()> {
+    until(&format!("port {port}"), patience, || tokio::net::TcpStream::connect(("127.0.0.1", port))).await?;
+    Ok(())
+}
