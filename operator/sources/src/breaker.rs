@@ -1,0 +1,162 @@
+//! Stops asking a server that keeps failing. Outcomes and times come in, permission goes out; the clock is the
+//! caller's.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use series::time;
+
+/// How many failures open a breaker, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Failures in a row until the server is left alone.
+    pub failures: u32,
+    /// How long it is left alone the first time. Doubles with each failed probe.
+    pub pause: Duration,
+    /// The longest pause.
+    pub longest: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { failures: 5, pause: Duration::from_secs(5), longest: Duration::from_secs(60) }
+    }
+}
+
+/// The state of one server: closed, open until a time, or probing with a single request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Breaker {
+    limits: Limits,
+    failures: u32,
+    state: State,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    Closed,
+    Open { until: Timestamp, pause: Duration },
+    Probing { since: Timestamp, pause: Duration },
+}
+
+impl Breaker {
+    /// A closed breaker.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, failures: 0, state: State::Closed }
+    }
+
+    /// Whether the server may be asked at `now`. While open: no, until the pause is over; then exactly one request
+    /// may probe, and the others wait for its outcome (or for one more pause, should it never come).
+    pub fn admits(&mut self, now: Timestamp) -> bool {
+        match self.state {
+            State::Closed => true,
+            State::Open { until, pause } if now >= until => {
+                self.state = State::Probing { since: now, pause };
+                true
+            }
+            State::Probing { since, pause } if now >= time::after(since, pause) => {
+                self.state = State::Probing { since: now, pause };
+                true
+            }
+            State::Open { .. } | State::Probing { .. } => false,
+        }
+    }
+
+    /// The server answered, even if with a refusal of this one request.
+    pub fn succeeded(&mut self) {
+        self.failures = 0;
+        self.state = State::Closed;
+    }
+
+    /// The server didn't answer, or failed.
+    pub fn failed(&mut self, now: Timestamp) {
+        self.failures = self.failures.saturating_add(1);
+        self.state = match self.state {
+            State::Closed if self.failures < self.limits.failures => State::Closed,
+            State::Closed => self.open(now, self.limits.pause),
+            State::Probing { pause, .. } => self.open(now, (pause * 2).min(self.limits.longest)),
+            // A late failure of a request that was admitted before: the pause is already running.
+            State::Open { until, pause } => State::Open { until, pause },
+        };
+    }
+
+    /// When the server will be asked again, if it is being left alone.
+    pub fn opens_again_at(&self) -> Option<Timestamp> {
+        match self.state {
+            State::Closed => None,
+            State::Open { until, .. } => Some(until),
+            State::Probing { since, pause } => Some(time::after(since, pause)),
+        }
+    }
+
+    fn open(&self, now: Timestamp, pause: Duration) -> State {
+        State::Open { until: time::after(now, pause), pause }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn broken() -> Breaker {
+        let mut breaker = Breaker::new(Limits::default());
+        for _ in 0..5 {
+            assert!(breaker.admits(at(0)));
+            breaker.failed(at(0));
+        }
+        breaker
+    }
+
+    #[test]
+    fn four_failures_keep_it_closed_and_one_success_forgets_them() {
+        let mut breaker = Breaker::new(Limits::default());
+        for _ in 0..4 {
+            breaker.failed(at(0));
+        }
+        breaker.succeeded();
+        breaker.failed(at(1));
+        assert!(breaker.admits(at(1)));
+        assert_eq!(breaker.opens_again_at(), None);
+    }
+
+    #[test]
+    fn five_failures_open_it_until_the_pause_is_over() {
+        let mut breaker = broken();
+        assert_eq!(breaker.opens_again_at(), Some(at(5)));
+        assert!(!breaker.admits(at(4)));
+        assert!(breaker.admits(at(5)));
+    }
+
+    #[test]
+    fn a_single_request_probes() {
+        let mut breaker = broken();
+        assert!(breaker.admits(at(5)));
+        assert!(!breaker.admits(at(6)));
+        breaker.succeeded();
+        assert!(breaker.admits(at(6)));
+        assert!(breaker.admits(at(6)));
+    }
+
+    #[test]
+    fn a_failed_probe_doubles_the_pause_up_to_the_longest() {
+        let mut breaker = broken();
+        let mut now = 0;
+        for pause in [5, 10, 20, 40, 60, 60] {
+            now += pause;
+            assert!(!breaker.admits(at(now - 1)));
+            assert!(breaker.admits(at(now)));
+            breaker.failed(at(now));
+        }
+    }
+
+    #[test]
+    fn a_probe_that_never_reports_does_not_block_for_ever() {
+        let mut breaker = broken();
+        assert!(breaker.admits(at(5)));
+        assert!(!breaker.admits(at(9)));
+        assert!(breaker.admits(at(10)));
+    }
+}
