@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use series::{Absence, Forecast, Series};
 use serde::{Deserialize, Serialize};
+use series::{Absence, Forecast, Series};
 
 /// Everything a reader may want, at one moment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
