@@ -19,7 +19,12 @@ pub enum Rendering {
 
 /// Every definition, in the order in which to apply them.
 pub fn all() -> Vec<CustomResourceDefinition> {
-    vec![v1alpha1::AutoscalePolicy::crd()]
+    vec![
+        v1alpha1::AutoscalePolicy::crd(),
+        v1alpha1::ScalingCalendar::crd(),
+        v1alpha1::HealthCheck::crd(),
+        v1alpha1::AlertReceiver::crd(),
+    ]
 }
 
 /// A definition as plain data in the given rendering.
