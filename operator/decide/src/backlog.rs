@@ -1,0 +1,169 @@
+//! How many consumers a queue needs so that no message waits longer than promised: the smallest number that drains
+//! what waits, through the arrivals to come, once it is running.
+//!
+//! A message is served in time when, at every moment, no more waits than arrived within the promise (the age of the
+//! oldest waiting message is what waits over what arrives). Consumers ordered now help only after their start-up, and
+//! every change of their number pauses consumption for a while.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use series::{Forecast, time};
+
+use crate::policy::BacklogPolicy;
+use crate::predictive::highest;
+
+/// Points of the promise's span that are looked at.
+const POINTS: u32 = 16;
+
+/// What the sizing of a queue is made of.
+pub(crate) struct Queue<'a> {
+    /// Messages waiting.
+    pub(crate) backlog: f64,
+    /// Messages arriving per second now.
+    pub(crate) arrivals: f64,
+    /// Arrivals to come, with the level to provision for; `None` where they aren't known or trusted.
+    pub(crate) outlook: Option<(&'a Forecast, f64)>,
+    /// Messages one consumer finishes per second.
+    pub(crate) per_consumer: f64,
+    /// Consumers at work.
+    pub(crate) ready: u32,
+    /// Consumers asked for.
+    pub(crate) spec: u32,
+    /// Until consumers ordered now are at work.
+    pub(crate) lead: Duration,
+    pub(crate) now: Timestamp,
+    /// No more consumers than this can work at once.
+    pub(crate) most: u32,
+}
+
+/// The answer, and which of its two parts made it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sized {
+    /// Consumers for steady arrivals.
+    pub(crate) steady: u32,
+    /// Consumers to drain in time; `most` where even those can't.
+    pub(crate) drain: u32,
+    /// Whether the consumers there are would break the promise.
+    pub(crate) urgent: bool,
+    /// Whether even the most can't keep it.
+    pub(crate) out_of_reach: bool,
+}
+
+impl Queue<'_> {
+    pub(crate) fn size(&self, policy: &BacklogPolicy) -> Sized {
+        let most = self.most.max(1);
+        let steady =
+            need_steady(self.arrivals_until(self.lead), self.per_consumer * policy.utilisation, most);
+        let keeps = |n: u32| self.keeps(policy, n);
+        let out_of_reach = !keeps(most);
+        let (mut low, mut high) = (0, most);
+        // Drained-by-then is monotone in the number of consumers, but for the pause of a change.
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if keeps(middle) { high = middle } else { low = middle + 1 }
+        }
+        // The pause makes "no change" better than its neighbours.
+        let drain = if self.spec <= high && keeps(self.spec) { self.spec.min(high) } else { high };
+        Sized { steady, drain: drain.min(most), urgent: !keeps(self.spec), out_of_reach }
+    }
+
+    /// Whether `n` consumers keep the promise from the moment they are at work.
+    fn keeps(&self, policy: &BacklogPolicy, n: u32) -> bool {
+        let promise = policy.drain_within.as_secs_f64();
+        let lead = if n > self.ready { self.lead.as_secs_f64() } else { 0.0 };
+        let at_work = f64::from(self.ready.min(self.most));
+        let pause = if n == self.spec { 0.0 } else { policy.rebalance_pause.as_secs_f64() };
+        let mut arrived = 0.0;
+        let (mut previous, span) = (0.0, promise.max(lead) + promise);
+        for point in 1..=POINTS {
+            let second = span * f64::from(point) / f64::from(POINTS);
+            let rate = self.rate(second);
+            arrived += rate * (second - previous);
+            previous = second;
+            let before = second.min(lead);
+            let after = (second - lead - pause).max(0.0);
+            let served = self.per_consumer * (at_work * before + f64::from(n) * after);
+            // Before the promise is due, and before the new ones work, nothing can be held against `n`.
+            if second < lead + pause || second < promise {
+                continue;
+            }
+            if self.backlog + arrived - served > rate * promise + 1e-9 {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn rate(&self, second: f64) -> f64 {
+        let at = time::after(self.now, Duration::from_secs_f64(second));
+        let foreseen = self.outlook.and_then(|(forecast, level)| highest(forecast, at, at, level));
+        foreseen.unwrap_or(self.arrivals)
+    }
+
+    fn arrivals_until(&self, ahead: Duration) -> f64 {
+        let to = time::after(self.now, ahead);
+        let foreseen = self.outlook.and_then(|(forecast, level)| highest(forecast, self.now, to, level));
+        foreseen.unwrap_or(0.0).max(self.arrivals)
+    }
+}
+
+fn need_steady(arrivals: f64, per_consumer: f64, most: u32) -> u32 {
+    crate::reactive::need(arrivals, per_consumer).min(most)
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn queue(backlog: f64, arrivals: f64, spec: u32) -> Queue<'static> {
+        Queue {
+            backlog,
+            arrivals,
+            outlook: None,
+            per_consumer: 100.0,
+            ready: spec,
+            spec,
+            lead: Duration::from_secs(30),
+            now: Timestamp::UNIX_EPOCH,
+            most: 48,
+        }
+    }
+
+    fn policy() -> BacklogPolicy {
+        BacklogPolicy::within(Duration::from_secs(120))
+    }
+
+    #[rstest]
+    // 850 a second at 100 each and 85 %: 10 consumers.
+    #[case::steady(0.0, 850.0, 10, 10)]
+    #[case::idle(0.0, 0.0, 3, 0)]
+    // 60,000 waiting beside 850 a second: 10 drain 150 a second more, far too slow for two minutes.
+    #[case::behind(200_000.0, 850.0, 10, 27)]
+    fn enough_consumers_for_arrivals_and_backlog(
+        #[case] backlog: f64,
+        #[case] arrivals: f64,
+        #[case] spec: u32,
+        #[case] at_least: u32,
+    ) {
+        let sized = queue(backlog, arrivals, spec).size(&policy());
+        let answer = if backlog == 0.0 { sized.steady } else { sized.drain };
+        assert!(answer >= at_least, "{sized:?}");
+        assert!(answer <= at_least + at_least / 2, "{sized:?}");
+    }
+
+    #[test]
+    fn what_even_all_partitions_cannot_drain_is_said() {
+        let sized = Queue { most: 4, ..queue(1e6, 500.0, 4) }.size(&policy());
+        assert!(sized.out_of_reach && sized.drain == 4, "{sized:?}");
+    }
+
+    #[test]
+    fn a_small_backlog_within_the_promise_changes_nothing() {
+        let sized = queue(10_000.0, 850.0, 10).size(&policy());
+        assert!(!sized.urgent, "{sized:?}");
+        assert!(sized.drain <= 10, "{sized:?}");
+    }
+}

@@ -1,0 +1,83 @@
+//! How far short bursts of a workload's load rise above its own mean: the margin that a reactive answer needs, learnt
+//! in a few numbers.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use series::time;
+
+/// Time constant of the slow mean that bursts are measured against.
+const MEAN_SECONDS: f64 = 300.0;
+/// Readings between which nothing was read for longer than this say nothing about bursts.
+const LONGEST_GAP: Duration = Duration::from_secs(120);
+const QUANTILE: f64 = 0.95;
+/// Step of the quantile estimate per reading; an hour of readings moves it by at most about its own range.
+const STEP: f64 = 0.01;
+
+/// A running 95 % quantile of "load over its five-minute mean, minus one", and that mean.
+///
+/// The quantile follows Robbins and Monro (1951): it rises by `step * 0.95` when a burst exceeds it and falls by
+/// `step * 0.05` when not, so it settles where 5 % exceed it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Burst {
+    /// The slow mean; `None` before the first reading.
+    pub mean: Option<f64>,
+    /// The last reading and when it was taken in.
+    pub last: Option<(Timestamp, f64)>,
+    /// The estimate, as a share of the mean.
+    pub estimate: f64,
+}
+
+impl Default for Burst {
+    fn default() -> Self {
+        Self { mean: None, last: None, estimate: 0.10 }
+    }
+}
+
+impl Burst {
+    /// The margin for bursts as a share of load: 0.05 to 0.6.
+    pub fn margin(&self) -> f64 {
+        self.estimate.clamp(0.05, 0.6)
+    }
+
+    /// Takes in a fresh reading; `long` is the source's own five-minute mean where it has one.
+    pub(crate) fn observe(&mut self, now: Timestamp, value: f64, long: Option<f64>) {
+        let gap = self.last.map(|(at, _)| time::since(now, at));
+        let mean = match (long, self.mean, gap) {
+            (Some(long), _, _) => long,
+            (None, Some(mean), Some(gap)) if gap <= LONGEST_GAP => {
+                mean + (value - mean) * (1.0 - (-gap.as_secs_f64() / MEAN_SECONDS).exp())
+            }
+            _ => value,
+        };
+        if gap.is_some_and(|gap| gap > Duration::ZERO && gap <= LONGEST_GAP) && mean > 0.0 {
+            let burst = value / mean - 1.0;
+            self.estimate += STEP * if burst > self.estimate { QUANTILE } else { QUANTILE - 1.0 };
+            self.estimate = self.estimate.clamp(0.0, 1.0);
+        }
+        self.mean = Some(mean);
+        self.last = Some((now, value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_steady_load_needs_the_least_margin_and_a_bursty_one_more() {
+        let feed = |value: &dyn Fn(i64) -> f64| {
+            let mut burst = Burst::default();
+            for i in 0..4_000 {
+                burst.observe(Timestamp::from_second(i * 15).unwrap(), value(i), None);
+            }
+            burst.margin()
+        };
+        assert_eq!(feed(&|_| 100.0), 0.05);
+        // A tenth of the readings is 40 % higher, so the 95 % quantile lies among them.
+        let bursty = feed(&|i| if i % 10 == 0 { 140.0 } else { 100.0 });
+        assert!((0.25..0.45).contains(&bursty), "{bursty}");
+    }
+}

@@ -1,0 +1,238 @@
+//! Whether the forecast is trusted on this workload, and with how much headroom: trust is earned on the workload's own
+//! history, changes slowly towards less headroom and at once towards more.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use series::time;
+
+use crate::observation::{Observation, Outlook};
+use crate::policy::{ForecastUse, Policy};
+use crate::recommendation::StanceReason;
+use crate::stance::{Foresight, Score, Stance, Standing};
+
+/// Scores over less history than this don't choose.
+const LEAST_HOURS: f64 = 24.0;
+/// A stance counts as keeping its promise where it used at most this share of the error budget on replay: history
+/// repeats itself only about.
+const BUDGET_SHARE: f64 = 0.8;
+/// A stance in place is left for safety where its replay burns more than this share of the budget.
+const BUDGET_LEFT: f64 = 1.25;
+/// And for cost only where that saves at least this share.
+const LEAST_SAVING: f64 = 0.03;
+/// Better than naive means at least this much better, and stays so until it isn't better at all.
+const BETTER: f64 = 0.95;
+const NO_BETTER: f64 = 1.0;
+
+/// Which stance is taken, since when.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct GateState {
+    /// The stance in place; `None` before the first decision.
+    pub stance: Option<Stance>,
+    /// Since when.
+    pub since: Option<Timestamp>,
+    /// Why it was taken.
+    pub reason: Option<StanceReason>,
+}
+
+impl Stance {
+    /// Reactive only: exactly the load there is.
+    pub const REACTIVE: Self = Self { headroom: 1.0, foresight: None };
+}
+
+/// The stance to take now, and the state to remember.
+pub(crate) fn stance(
+    policy: &Policy,
+    observation: &Observation,
+    before: &GateState,
+    now: Timestamp,
+) -> GateState {
+    let wish = wish(policy, observation, before);
+    let taken = |wish: (Stance, StanceReason)| GateState {
+        stance: Some(wish.0),
+        since: if before.stance == Some(wish.0) { before.since } else { Some(now) },
+        reason: Some(wish.1),
+    };
+    let Some(current) = before.stance else { return taken(wish) };
+    if current == wish.0 || is_safer(&wish.0, &current, wish.1) {
+        return taken(wish);
+    }
+    // A first stance taken for want of knowledge binds nobody.
+    let unproven = before.reason == Some(StanceReason::NotYetProven);
+    let stood = before.since.map_or(Duration::MAX, |since| time::since(now, since));
+    if unproven || stood >= policy.timing.trust_dwell {
+        return taken(wish);
+    }
+    GateState { reason: Some(StanceReason::Dwelling), ..*before }
+}
+
+/// Changes towards safety don't wait: losing trust, or a stance that replay shows to break the promise.
+fn is_safer(wish: &Stance, current: &Stance, reason: StanceReason) -> bool {
+    match reason {
+        StanceReason::ForecastOff
+        | StanceReason::NoBetterThanNaive
+        | StanceReason::PoorCoverage
+        | StanceReason::SafestOnReplay => true,
+        _ => wish.headroom > current.headroom && (wish.foresight.is_some() || current.foresight.is_none()),
+    }
+}
+
+fn wish(policy: &Policy, observation: &Observation, before: &GateState) -> (Stance, StanceReason) {
+    if policy.forecast == ForecastUse::Off {
+        return (Stance::REACTIVE, StanceReason::ForecastOff);
+    }
+    let scores: Vec<&Score> = observation.scores.iter().filter(|s| is_sane(s)).collect();
+    if !scores.is_empty() {
+        return by_score(&scores, 1.0 - policy.protection, before);
+    }
+    by_standing(policy, observation, before)
+}
+
+fn is_sane(score: &Score) -> bool {
+    let foresight = score.stance.foresight.is_none_or(|f| f.level > 0.0 && f.level < 1.0 && f.margin >= 1.0);
+    score.hours >= LEAST_HOURS
+        && score.replicas.is_finite()
+        && (0.0..=1.0).contains(&score.violation)
+        && score.stance.headroom.is_finite()
+        && score.stance.headroom >= 1.0
+        && foresight
+}
+
+fn by_score(scores: &[&Score], budget: f64, before: &GateState) -> (Stance, StanceReason) {
+    let cheapest = scores
+        .iter()
+        .filter(|s| s.violation <= budget * BUDGET_SHARE)
+        .min_by(|a, b| a.replicas.total_cmp(&b.replicas));
+    let Some(best) = cheapest else {
+        let safest = scores
+            .iter()
+            .min_by(|a, b| a.violation.total_cmp(&b.violation).then(a.replicas.total_cmp(&b.replicas)));
+        return (safest.map_or(Stance::REACTIVE, |s| s.stance), StanceReason::SafestOnReplay);
+    };
+    let current = scores.iter().find(|s| before.stance == Some(s.stance));
+    if let Some(current) = current
+        && current.violation <= budget * BUDGET_LEFT
+        && best.replicas > current.replicas * (1.0 - LEAST_SAVING)
+    {
+        return (current.stance, StanceReason::CheapestOnReplay);
+    }
+    (best.stance, StanceReason::CheapestOnReplay)
+}
+
+/// Without a replay: the forecaster's own standing.
+fn by_standing(policy: &Policy, observation: &Observation, before: &GateState) -> (Stance, StanceReason) {
+    let trusted_before = before.stance.is_some_and(|s| s.foresight.is_some());
+    let mut reason = StanceReason::NotYetProven;
+    for metric in policy.metrics.iter().filter(|m| m.forecast) {
+        let Some(observed) = observation.metric(&metric.name) else { continue };
+        let (Outlook::Forecast(_), Some(standing)) = (&observed.outlook, observed.standing) else { continue };
+        match fault(&standing, trusted_before) {
+            None => {
+                let foresight = Foresight { level: policy.protection, margin: 1.0 };
+                return (Stance { headroom: 1.0, foresight: Some(foresight) }, StanceReason::Accurate);
+            }
+            Some(found) => reason = found,
+        }
+    }
+    (Stance::REACTIVE, reason)
+}
+
+/// What speaks against a forecast with this standing.
+pub(crate) fn fault(standing: &Standing, trusted_before: bool) -> Option<StanceReason> {
+    let bar = if trusted_before { NO_BETTER } else { BETTER };
+    // Yesterday is a forecast too: being as good as it is no fault, being worse is.
+    let beats_naive = standing.versus_last <= bar && standing.versus_yesterday <= bar + 0.1;
+    if !beats_naive {
+        return Some(StanceReason::NoBetterThanNaive);
+    }
+    let (missed, promised) = (1.0 - standing.coverage, 1.0 - standing.level);
+    (missed > 2.0 * promised + 0.05).then_some(StanceReason::PoorCoverage)
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn at(hour: i64) -> Timestamp {
+        Timestamp::from_second(hour * 3_600).unwrap()
+    }
+
+    fn score(headroom: f64, level: Option<f64>, violation: f64, replicas: f64) -> Score {
+        let foresight = level.map(|level| Foresight { level, margin: 1.0 });
+        Score { stance: Stance { headroom, foresight }, violation, replicas, hours: 168.0 }
+    }
+
+    fn with(scores: Vec<Score>) -> Observation {
+        Observation { scores, ..Observation::of(3) }
+    }
+
+    #[test]
+    fn the_cheapest_stance_that_keeps_the_promise_is_taken() {
+        let policy = Policy::simple(1, 10, 100.0);
+        let scores = vec![
+            score(1.0, None, 0.05, 10.0),
+            score(1.4, None, 0.002, 14.0),
+            score(1.0, Some(0.9), 0.004, 11.0),
+            score(1.0, Some(0.5), 0.02, 9.0),
+        ];
+        let state = stance(&policy, &with(scores), &GateState::default(), at(0));
+        assert_eq!(state.stance.and_then(|s| s.foresight).map(|f| f.level), Some(0.9));
+        assert_eq!(state.reason, Some(StanceReason::CheapestOnReplay));
+    }
+
+    #[test]
+    fn a_cheaper_stance_waits_for_the_dwell_and_a_safer_one_doesnt() {
+        let policy = Policy::simple(1, 10, 100.0);
+        let dear = with(vec![score(1.4, None, 0.002, 14.0), score(1.0, Some(0.9), 0.05, 11.0)]);
+        let cheap = with(vec![score(1.4, None, 0.002, 14.0), score(1.0, Some(0.9), 0.001, 11.0)]);
+        let first = stance(&policy, &dear, &GateState::default(), at(0));
+        assert_eq!(first.stance.map(|s| s.headroom), Some(1.4));
+        let soon = stance(&policy, &cheap, &first, at(2));
+        assert_eq!((soon.stance, soon.reason), (first.stance, Some(StanceReason::Dwelling)));
+        let later = stance(&policy, &cheap, &soon, at(24));
+        assert_eq!(later.stance.map(|s| s.headroom), Some(1.0));
+        let broken = with(vec![score(1.4, None, 0.02, 14.0), score(1.0, Some(0.9), 0.05, 11.0)]);
+        let back = stance(&policy, &broken, &later, at(25));
+        assert_eq!(back.reason, Some(StanceReason::SafestOnReplay));
+        assert_eq!(back.stance.map(|s| s.headroom), Some(1.4));
+    }
+
+    #[test]
+    fn less_than_three_per_cent_isnt_worth_a_change() {
+        let policy = Policy::simple(1, 10, 100.0);
+        let before = GateState {
+            stance: Some(Stance { headroom: 1.4, foresight: None }),
+            since: Some(at(0)),
+            reason: None,
+        };
+        let close = with(vec![score(1.4, None, 0.002, 14.0), score(1.0, Some(0.9), 0.001, 13.7)]);
+        assert_eq!(stance(&policy, &close, &before, at(99)).stance, before.stance);
+    }
+
+    #[rstest]
+    #[case::good(0.7, 0.9, 0.95, None)]
+    #[case::as_good_as_yesterday(0.7, 1.0, 0.95, None)]
+    #[case::no_better_than_last(0.97, 0.5, 0.95, Some(StanceReason::NoBetterThanNaive))]
+    #[case::worse_than_yesterday(0.7, 1.2, 0.95, Some(StanceReason::NoBetterThanNaive))]
+    #[case::overconfident(0.7, 0.9, 0.80, Some(StanceReason::PoorCoverage))]
+    fn trust_must_be_earned(
+        #[case] versus_last: f64,
+        #[case] versus_yesterday: f64,
+        #[case] coverage: f64,
+        #[case] expected: Option<StanceReason>,
+    ) {
+        let standing = Standing { versus_last, versus_yesterday, coverage, level: 0.95 };
+        assert_eq!(fault(&standing, false), expected);
+    }
+
+    #[test]
+    fn trust_once_earned_is_lost_only_when_the_forecast_is_no_better_at_all() {
+        let standing = Standing { versus_last: 0.98, versus_yesterday: 0.9, coverage: 0.95, level: 0.95 };
+        assert!(fault(&standing, false).is_some());
+        assert!(fault(&standing, true).is_none());
+    }
+}

@@ -1,0 +1,175 @@
+//! What a decision remembers of earlier ones. Bounded, serializable, passed in and returned: nothing is kept here
+//! between calls, so a decision can be replayed, and a restart forgets only what its owner didn't store.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use series::time;
+
+use crate::burst::Burst;
+use crate::capacity::Learner;
+use crate::gate::GateState;
+use crate::pacing::Pacing;
+use crate::throughput::Throughput;
+
+/// The longest window that any rule of the HPA's `behavior` can ask for.
+pub(crate) const LONGEST_WINDOW: Duration = Duration::from_secs(3_600);
+/// At one decision each 15 s an hour holds 240; more runs than this would be a caller that decides every second.
+const MOST_RUNS: usize = 512;
+
+/// What a decision remembers of earlier ones.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct History {
+    /// Recommendations before stabilization, oldest first: what stabilization windows look at.
+    pub recommendations: Vec<Run>,
+    /// The replicas asked for (`spec`) in the last hour, oldest first.
+    pub supplied: Vec<Run>,
+    /// Changes that were carried out, oldest first: what rate policies count.
+    pub scale_events: Vec<ScaleEvent>,
+    /// What is remembered of each metric, by name.
+    pub metrics: BTreeMap<String, MetricHistory>,
+    /// No scaling down before then, after a panic.
+    pub panic_until: Option<Timestamp>,
+    /// Replicas are held after load dropped in a way nobody foresaw.
+    pub drop_hold: Option<DropHold>,
+    /// Which stance is taken, and since when.
+    pub gate: GateState,
+    /// How observed errors move the level that is provisioned for.
+    pub pacing: Pacing,
+    /// The last way up, watched for whether it helped.
+    pub last_up: Option<UpWatch>,
+    /// When the last decision was made, and the replicas it left behind.
+    pub last: Option<Last>,
+}
+
+/// The same number of replicas from one decision to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// The first decision.
+    pub from: Timestamp,
+    /// The last decision.
+    pub to: Timestamp,
+    /// The replicas.
+    pub replicas: u32,
+}
+
+/// A change of replicas that was carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScaleEvent {
+    /// When.
+    pub at: Timestamp,
+    /// Replicas added, or removed where negative.
+    pub change: i64,
+}
+
+/// What is remembered of one metric.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MetricHistory {
+    /// The last time its data couldn't be relied on.
+    pub last_bad: Option<Timestamp>,
+    /// Since when there has been no fresh value.
+    pub absent_since: Option<Timestamp>,
+    /// How far short bursts rise above the mean.
+    pub burst: Burst,
+    /// A reading so far above the one before that the next one has to confirm it.
+    pub suspect: Option<f64>,
+    /// What one replica can carry.
+    pub capacity: Learner,
+    /// What one consumer of the queue finishes per second.
+    pub throughput: Throughput,
+    /// More consumers didn't help: no more than so many until then.
+    pub no_benefit: Option<NoBenefit>,
+}
+
+/// Replicas held after an unexplained drop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DropHold {
+    /// Until then.
+    pub until: Timestamp,
+    /// At this many, at least.
+    pub floor: u32,
+}
+
+/// More consumers didn't raise throughput.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoBenefit {
+    /// No more than so many,
+    pub replicas: u32,
+    /// until then.
+    pub until: Timestamp,
+}
+
+/// A way up that is watched for whether it helped.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UpWatch {
+    /// When it was carried out.
+    pub at: Timestamp,
+    /// Replicas before.
+    pub from: u32,
+    /// Replicas after.
+    pub to: u32,
+    /// Work finished per second before, if that is known.
+    pub served: Option<f64>,
+}
+
+/// The last decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Last {
+    /// When.
+    pub at: Timestamp,
+    /// `spec.replicas` as far as we know: observed, or set by us since.
+    pub spec: u32,
+}
+
+impl History {
+    /// Notes that replicas were changed from `from` to `to` at `at`, by us. Whoever carries a plan out calls this
+    /// when, and only when, it has been accepted.
+    pub fn scaled(&mut self, at: Timestamp, from: u32, to: u32) {
+        let change = i64::from(to) - i64::from(from);
+        if change == 0 {
+            return;
+        }
+        self.scale_events.push(ScaleEvent { at, change });
+        self.last = Some(Last { at: self.last.map_or(at, |last| last.at), spec: to });
+        if change > 0 {
+            self.last_up = Some(UpWatch { at, from, to, served: None });
+        }
+    }
+
+    /// Forgets what no rule can ask for any more.
+    pub(crate) fn forget(&mut self, now: Timestamp) {
+        let cutoff = time::before(now, LONGEST_WINDOW);
+        self.scale_events.retain(|event| event.at > cutoff);
+        for runs in [&mut self.recommendations, &mut self.supplied] {
+            runs.retain(|run| run.to > cutoff);
+            let surplus = runs.len().saturating_sub(MOST_RUNS);
+            runs.drain(..surplus);
+        }
+    }
+
+    /// What is remembered of the metric `name`.
+    pub fn metric(&self, name: &str) -> Option<&MetricHistory> {
+        self.metrics.get(name)
+    }
+}
+
+/// Adds one decision to runs: the last run grows where the number is the same.
+pub(crate) fn note(runs: &mut Vec<Run>, at: Timestamp, replicas: u32) {
+    match runs.last_mut() {
+        Some(last) if last.replicas == replicas => last.to = at.max(last.to),
+        _ => runs.push(Run { from: at, to: at, replicas }),
+    }
+}
+
+/// Largest and smallest of the runs that reach into the time after `cutoff`.
+pub(crate) fn extremes(runs: &[Run], cutoff: Timestamp) -> Option<(u32, u32)> {
+    runs.iter().filter(|run| run.to > cutoff).fold(None, |seen, run| {
+        let (low, high) = seen.unwrap_or((run.replicas, run.replicas));
+        Some((low.min(run.replicas), high.max(run.replicas)))
+    })
+}

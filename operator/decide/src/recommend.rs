@@ -1,0 +1,380 @@
+//! The decision: numbered steps from policy, observation, history and time to a recommendation and the history for the
+//! next one. Every step is a function elsewhere in this crate; here is their order.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use series::time;
+
+use crate::ascend;
+use crate::calendar::{self, InForce};
+use crate::candidates::{self, Found, MostReason, Scene};
+use crate::descend::{self, Foreseen};
+use crate::gate;
+use crate::history::{DropHold, History, Last, NoBenefit, note};
+use crate::normalise::{self, Bounds};
+use crate::observation::Observation;
+use crate::policy::{MetricKind, Policy};
+use crate::predictive::{keep_span, lead};
+use crate::recommendation::{
+    Candidate, CandidateReason, Driver, LimitReason, Recommendation, Source, StanceReason,
+};
+use crate::stance::Stance;
+use crate::trail::Trail;
+use crate::validate::{Validated, validate};
+
+/// How long a level at which more consumers didn't help stands.
+const NO_BENEFIT_FOR: Duration = Duration::from_secs(3_600);
+/// After consumers came up, this long until their work must show.
+const BENEFIT_AFTER: Duration = Duration::from_secs(120);
+/// Less than this share of the expected gain is no gain.
+const LEAST_BENEFIT: f64 = 0.1;
+/// The way down of consumers waits this many dwells.
+const DOWN_DWELLS: u32 = 3;
+
+/// A recommendation, and what the next decision must remember.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// What to do, and why.
+    pub recommendation: Recommendation,
+    /// The history to pass to the next decision.
+    pub history: History,
+}
+
+/// How far ahead of now a decision looks at forecasts: what a recorded decision must keep of them.
+pub fn reach(policy: &Policy, observation: &Observation) -> Duration {
+    let lead = lead(policy, observation);
+    let queues = policy.metrics.iter().filter_map(|m| match &m.kind {
+        MetricKind::Backlog(backlog) => Some(backlog.drain_within.max(lead) + backlog.drain_within),
+        MetricKind::AverageValue | MetricKind::Value => None,
+    });
+    queues.max().unwrap_or_default().max(lead).max(keep_span(policy, observation, lead))
+}
+
+/// Decides how many replicas there should be at `now`.
+///
+/// # Guarantees
+/// - The answer depends on the arguments only: the same ones give the same answer.
+/// - It lies within the bounds of the policy and its calendar, except where the target was scaled to 0 by hand or
+///   somebody else has just set the replicas.
+/// - It is below the present replicas only where every metric is fresh and fully measured and has been for a while,
+///   or where the maximum demands it.
+/// - A forecast never lowers it below what the load now needs.
+pub fn recommend(policy: &Policy, observation: &Observation, history: &History, now: Timestamp) -> Decision {
+    let mut next = history.clone();
+    next.forget(now);
+    let current = observation.replicas.spec;
+    note(&mut next.supplied, now, current);
+
+    // 1. Validate what was measured, and learn from it.
+    let metrics: Vec<Validated<'_>> =
+        policy.metrics.iter().map(|m| validate(m, observation, history.metric(&m.name), now)).collect();
+
+    // 2. How far ahead, and how much the forecast is trusted.
+    let lead = lead(policy, observation);
+    next.gate = gate::stance(policy, observation, &history.gate, now);
+    pace(policy, observation, &metrics, &mut next, now);
+    let stance = next.gate.stance.unwrap_or(Stance::REACTIVE);
+    let budget = 1.0 - policy.protection;
+    let level = stance.foresight.map_or(policy.protection, |f| next.pacing.paced(f.level, budget));
+    let scene = Scene {
+        policy,
+        observation,
+        stance,
+        replayed: matches!(
+            next.gate.reason,
+            Some(StanceReason::CheapestOnReplay | StanceReason::SafestOnReplay | StanceReason::Dwelling)
+        ),
+        level,
+        lead,
+        keep_span: keep_span(policy, observation, lead),
+        now,
+    };
+
+    // 3. Every answer there is.
+    let calendar = calendar::in_force(policy, now, lead);
+    let mut candidates = Vec::new();
+    let metrics: Vec<(Validated<'_>, Found)> = metrics
+        .into_iter()
+        .map(|mut metric| {
+            watch_benefit(&mut metric, &mut next, observation, now, lead);
+            let found = candidates::of_metric(&scene, &metric, &mut candidates);
+            (metric, found)
+        })
+        .collect();
+    static_candidates(&calendar, policy, current, &metrics, &mut candidates);
+
+    // 4. The largest wins, 5. and meets the limits.
+    let (uncapped, driver) = largest(&candidates, current);
+    note(&mut next.recommendations, now, uncapped);
+    let surge = metrics.iter().any(|(_, f)| f.surge);
+    if surge {
+        next.panic_until = Some(time::after(now, policy.timing.panic));
+    }
+    hold_after_drop(policy, &metrics, &mut next, now);
+    let (target, limits) = limited(&scene, &metrics, &mut next, history, uncapped, &calendar);
+
+    let data_fresh = metrics.iter().all(|(m, _)| m.problem.is_none());
+    next.metrics = metrics.into_iter().map(|(m, _)| (m.policy.name.clone(), m.memory)).collect();
+    next.last = Some(Last { at: now, spec: current });
+    let recommendation = Recommendation {
+        target,
+        current,
+        uncapped,
+        effective_min: calendar.bounds.min,
+        effective_max: calendar.bounds.max,
+        driver,
+        candidates,
+        limits,
+        lead,
+        stance,
+        stance_reason: next.gate.reason.unwrap_or(StanceReason::NotYetProven),
+        data_fresh,
+    };
+    Decision { recommendation, history: next }
+}
+
+/// Whether the ready replicas were enough for the load now: what the protection is paced by.
+fn pace(
+    policy: &Policy,
+    observation: &Observation,
+    metrics: &[Validated<'_>],
+    next: &mut History,
+    now: Timestamp,
+) {
+    let shared = || metrics.iter().filter(|m| m.policy.kind == crate::policy::MetricKind::AverageValue);
+    if shared().next().is_none() || shared().any(|m| m.fresh.is_none()) {
+        return;
+    }
+    let ready = f64::from(observation.replicas.ready);
+    let short = shared().any(|m| m.fresh.is_some_and(|load| load > ready * m.per_replica));
+    next.pacing.observe(now, short, 1.0 - policy.protection);
+}
+
+/// Answers that no metric gives.
+fn static_candidates(
+    calendar: &InForce<'_>,
+    policy: &Policy,
+    current: u32,
+    metrics: &[(Validated<'_>, Found)],
+    out: &mut Vec<Candidate>,
+) {
+    if let Some(window) = calendar.floor {
+        out.push(Candidate {
+            source: Source::Calendar,
+            metric: None,
+            replicas: window.min_replicas,
+            reason: CandidateReason::WindowOpen,
+            message: format!("{} from {} to {}", window.name, window.from, window.to),
+        });
+    }
+    let keep = metrics.iter().map(|(_, found)| found.keep).max().unwrap_or(0);
+    if keep > 0 {
+        out.push(Candidate {
+            source: Source::Keep,
+            metric: None,
+            replicas: Some(keep.min(current)),
+            reason: CandidateReason::FromForecast,
+            message: format!("{keep} replicas will be wanted within minutes; what is there of them stays"),
+        });
+    }
+    // Without any metric to go by there is nothing better than what runs.
+    if metrics.iter().all(|(m, _)| m.fresh.is_none()) {
+        out.push(Candidate {
+            source: Source::Current,
+            metric: None,
+            replicas: Some(current),
+            reason: CandidateReason::AsIs,
+            message: format!("no metric is fresh; {current} replicas run"),
+        });
+    }
+    out.push(Candidate {
+        source: Source::Minimum,
+        metric: None,
+        replicas: Some(policy.min_replicas),
+        reason: CandidateReason::PolicyMinimum,
+        message: format!("the policy's minimum is {}", policy.min_replicas),
+    });
+    out.sort_by_key(|candidate| Reverse((candidate.counts(), candidate.replicas)));
+}
+
+impl Candidate {
+    /// Whether the candidate takes part; an untrusted forecast is only shown.
+    pub fn counts(&self) -> bool {
+        self.replicas.is_some() && self.reason != CandidateReason::NotTrusted
+    }
+}
+
+fn largest(candidates: &[Candidate], current: u32) -> (u32, Driver) {
+    let best = candidates.iter().filter(|c| c.counts()).max_by_key(|c| (c.replicas, Reverse(c.source)));
+    best.map_or((current, Driver { source: Source::Current, metric: None }), |c| {
+        (c.replicas.unwrap_or(current), Driver { source: c.source, metric: c.metric.clone() })
+    })
+}
+
+/// Step 5: from the largest answer to the target, through every limit in order.
+fn limited(
+    scene: &Scene<'_>,
+    metrics: &[(Validated<'_>, Found)],
+    next: &mut History,
+    history: &History,
+    uncapped: u32,
+    calendar: &InForce<'_>,
+) -> (u32, Vec<crate::recommendation::Limit>) {
+    let (policy, observation, now) = (scene.policy, scene.observation, scene.now);
+    let current = observation.replicas.spec;
+    let bounds = calendar.bounds;
+    let mut trail = Trail::new(uncapped);
+    if let Some(stop) = untouchable(policy, observation, bounds, now) {
+        trail.bend(current, stop.0, || stop.1);
+        return trail.finish();
+    }
+    // As the HPA: what is out of bounds is brought back at once, whatever the metrics say.
+    if current > bounds.max || current < bounds.min {
+        let to = uncapped.clamp(bounds.min, bounds.max);
+        let to = if current > bounds.max { bounds.max } else { to };
+        out_of_bounds(&mut trail, to, current, calendar);
+        return trail.finish();
+    }
+    for (metric, found) in metrics {
+        limit_queue(&mut trail, metric, found, current, next, now);
+    }
+    normalise::stabilize(&mut trail, policy.behavior.as_ref(), current, &next.recommendations, now);
+    ascend::guard(&mut trail, observation, history, now, scene.lead);
+    let validated: Vec<&Validated<'_>> = metrics.iter().map(|(m, _)| m).collect();
+    descend::hold(&mut trail, policy, observation, &validated, next, now);
+    let foreseen = Foreseen {
+        keep: metrics.iter().map(|(_, found)| found.keep).max().unwrap_or(0),
+        trusted: scene.stance.foresight.is_some()
+            && metrics.iter().all(|(_, found)| found.dropped.is_none() && !found.surge),
+    };
+    descend::slow(&mut trail, policy, current, next, &foreseen, now);
+    normalise::rate(&mut trail, policy.behavior.as_ref(), current, history, now);
+    if let Some(window) = calendar.ceiling {
+        trail.at_most(bounds.max, LimitReason::CalendarCeiling, || {
+            format!("{} allows no more than {} until {}", window.name, bounds.max, window.to)
+        });
+    }
+    normalise::bound(&mut trail, bounds);
+    trail.finish()
+}
+
+/// Replicas that aren't ours to touch.
+fn untouchable(
+    policy: &Policy,
+    observation: &Observation,
+    bounds: Bounds,
+    now: Timestamp,
+) -> Option<(LimitReason, String)> {
+    if observation.replicas.spec == 0 && bounds.min > 0 {
+        let message = format!("the target was scaled to 0 while the minimum is {}", bounds.min);
+        return Some((LimitReason::ScalingDisabled, message));
+    }
+    let foreign = observation.foreign_writer.as_ref()?;
+    let recent = time::since(now, foreign.at) < policy.timing.after_outage;
+    recent.then(|| {
+        let message = format!("{} set {} replicas at {}", foreign.who, foreign.replicas, foreign.at);
+        (LimitReason::ForeignWriter, message)
+    })
+}
+
+fn out_of_bounds(trail: &mut Trail, to: u32, current: u32, calendar: &InForce<'_>) {
+    let bounds = calendar.bounds;
+    let reason = match (current > bounds.max, calendar.ceiling) {
+        (true, Some(_)) => LimitReason::CalendarCeiling,
+        (true, None) => LimitReason::TooManyReplicas,
+        (false, _) => LimitReason::TooFewReplicas,
+    };
+    trail.bend(to, reason, || {
+        format!("{current} replicas run, outside of the bounds {} to {}", bounds.min, bounds.max)
+    });
+}
+
+/// What a queue's consumers add: no more than help, and not too often.
+fn limit_queue(
+    trail: &mut Trail,
+    metric: &Validated<'_>,
+    found: &Found,
+    current: u32,
+    next: &History,
+    now: Timestamp,
+) {
+    let MetricKind::Backlog(backlog) = &metric.policy.kind else { return };
+    match found.most {
+        Some((most, MostReason::Partitions)) => {
+            trail.at_most(most.max(1), LimitReason::PartitionsReached, || {
+                format!("{}: more than {most} consumers would share {most} partitions", metric.policy.name)
+            });
+        }
+        Some((most, MostReason::NoBenefit)) if trail.replicas() > most.max(current) => {
+            trail.bend(most.max(current), LimitReason::NoBenefit, || {
+                format!("{}: more than {most} consumers didn't raise throughput", metric.policy.name)
+            });
+        }
+        _ => {}
+    }
+    let wanted = trail.replicas();
+    // Waking up and going to sleep aren't rebalances.
+    if wanted == current || current == 0 {
+        return;
+    }
+    let dwell = backlog.dwell.max(backlog.rebalance_pause * 10);
+    let (dwell, waits) = if wanted > current { (dwell, !found.urgent) } else { (dwell * DOWN_DWELLS, true) };
+    let changed = next.scale_events.last().map(|event| time::since(now, event.at));
+    if let Some(ago) = changed.filter(|ago| waits && *ago < dwell) {
+        trail.bend(current, LimitReason::MembershipDwell, || {
+            format!(
+                "{}: the consumers changed {}s ago, and each change pauses all of them",
+                metric.policy.name,
+                ago.as_secs()
+            )
+        });
+    }
+}
+
+/// Whether the last way up raised what the consumers finish.
+fn watch_benefit(
+    metric: &mut Validated<'_>,
+    next: &mut History,
+    observation: &Observation,
+    now: Timestamp,
+    lead: Duration,
+) {
+    if !matches!(metric.policy.kind, MetricKind::Backlog(_)) {
+        return;
+    }
+    let Some(served) = metric.observed.and_then(|o| o.queue).and_then(|q| q.served) else { return };
+    let Some(mut up) = next.last_up else { return };
+    let since = time::since(now, up.at);
+    let Some(before) = up.served else {
+        if since <= lead {
+            up.served = Some(served);
+            next.last_up = Some(up);
+        }
+        return;
+    };
+    let settled = observation.replicas.ready >= up.to && since >= lead + BENEFIT_AFTER;
+    if !settled || up.from == 0 || before <= 0.0 {
+        return;
+    }
+    next.last_up = None;
+    let expected = before * f64::from(up.to - up.from) / f64::from(up.from);
+    // Consumers without work waiting can't show what they can do.
+    let busy = metric.fresh.is_some_and(|backlog| backlog > served * 5.0);
+    if busy && served - before < LEAST_BENEFIT * expected {
+        metric.memory.no_benefit =
+            Some(NoBenefit { replicas: up.to, until: time::after(now, NO_BENEFIT_FOR) });
+    }
+}
+
+/// Remembers an unexplained drop from when it began; a load that comes back ends it.
+fn hold_after_drop(policy: &Policy, metrics: &[(Validated<'_>, Found)], next: &mut History, now: Timestamp) {
+    let floor = metrics.iter().filter_map(|(_, found)| found.dropped).max();
+    next.drop_hold = match (floor, next.drop_hold) {
+        // The hold ends after its time even though the load stays low: then that is the new normal.
+        (Some(floor), Some(hold)) => Some(DropHold { floor: floor.min(hold.floor).max(1), ..hold }),
+        (Some(floor), None) => Some(DropHold { until: time::after(now, policy.timing.after_drop), floor }),
+        (None, hold) => hold.filter(|_| metrics.iter().any(|(m, _)| m.fresh.is_none())),
+    };
+}

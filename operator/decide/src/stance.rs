@@ -1,0 +1,53 @@
+//! How much of the answer to a workload's load is headroom, and how much is foresight: the choices that a replay of
+//! the workload's own history is to pick from.
+
+use serde::{Deserialize, Serialize};
+
+/// A way to size a workload.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stance {
+    /// Replicas for `headroom` times the load measured now, 1 or more. An HPA whose target is 70 % of what a replica
+    /// can carry has a headroom of 1.43.
+    pub headroom: f64,
+    /// How the forecast takes part; `None` where it doesn't.
+    pub foresight: Option<Foresight>,
+}
+
+/// How the forecast takes part in a stance.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Foresight {
+    /// The quantile to provision for, inside (0, 1).
+    pub level: f64,
+    /// Factor on that quantile, 1 or more.
+    pub margin: f64,
+}
+
+/// What a stance would have cost and missed on the workload's own recent history.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Score {
+    /// Which stance.
+    pub stance: Stance,
+    /// Share of time with too few ready replicas, 0 to 1.
+    pub violation: f64,
+    /// Mean replicas paid for.
+    pub replicas: f64,
+    /// Hours replayed.
+    pub hours: f64,
+}
+
+/// How a forecast fares on its metric's own recent history, in the forecaster's words.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Standing {
+    /// Pinball loss over the lead time divided by that of "the last value again"; below 1 is better.
+    pub versus_last: f64,
+    /// The same against "as yesterday at this time".
+    pub versus_yesterday: f64,
+    /// Share of measurements below the quantile they should be below with probability `level`.
+    pub coverage: f64,
+    /// That level.
+    pub level: f64,
+}

@@ -1,0 +1,150 @@
+//! What of a metric may be relied on, in which direction. Only fresh, fully measured, plausible values may lower
+//! replicas; a stale or understated one may still raise them; an absent one does neither.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use series::{Absence, AbsenceReason, Reading, time};
+
+use crate::capacity::Learnt;
+use crate::history::MetricHistory;
+use crate::observation::{MetricObservation, Observation};
+use crate::policy::{Capacity, MetricKind, MetricPolicy};
+
+/// Less of the window than this was measured: the value understates the load.
+const LEAST_COVERAGE: f64 = 0.9;
+/// A jump by this factor between two decisions is a glitch until the next reading says the same.
+const GLITCH: f64 = 4.0;
+const LONGEST_GAP: Duration = Duration::from_secs(120);
+
+/// A metric after validation.
+pub(crate) struct Validated<'a> {
+    pub(crate) policy: &'a MetricPolicy,
+    pub(crate) observed: Option<&'a MetricObservation>,
+    /// May move replicas either way.
+    pub(crate) fresh: Option<f64>,
+    /// May raise replicas only.
+    pub(crate) upward: Option<f64>,
+    /// Why `fresh` is none.
+    pub(crate) problem: Option<Absence>,
+    /// What one replica can carry.
+    pub(crate) per_replica: f64,
+    /// What to remember.
+    pub(crate) memory: MetricHistory,
+}
+
+/// Sorts what was observed of `policy`, and takes it into the metric's memory.
+pub(crate) fn validate<'a>(
+    policy: &'a MetricPolicy,
+    observation: &'a Observation,
+    before: Option<&MetricHistory>,
+    now: Timestamp,
+) -> Validated<'a> {
+    let observed = observation.metric(&policy.name);
+    let mut memory = before.cloned().unwrap_or_default();
+    let (fresh, upward, problem) = judge(observed, &memory, now);
+    if problem.is_some() {
+        memory.last_bad = Some(now);
+    }
+    if fresh.is_some() {
+        memory.absent_since = None;
+    } else {
+        memory.absent_since = memory.absent_since.or(Some(now));
+    }
+    memory.suspect = match &problem {
+        Some(p) if p.reason == AbsenceReason::Implausible => observed.and_then(|o| o.reading.fresh()),
+        _ => None,
+    };
+    if let (Some(value), Some(observed)) = (fresh, observed) {
+        match policy.kind {
+            MetricKind::Backlog(_) => learn_throughput(&mut memory, observation, observed, value, now),
+            MetricKind::AverageValue | MetricKind::Value => memory.burst.observe(now, value, observed.long),
+        }
+        if let Some(look) = observed.utilisation.filter(|_| !observation.rollout) {
+            memory.capacity.observe(now, look);
+        }
+    }
+    let per_replica = per_replica(policy, &memory);
+    Validated { policy, observed, fresh, upward, problem, per_replica, memory }
+}
+
+type Judged = (Option<f64>, Option<f64>, Option<Absence>);
+
+fn judge(observed: Option<&MetricObservation>, memory: &MetricHistory, now: Timestamp) -> Judged {
+    let Some(observed) = observed else {
+        return (
+            None,
+            None,
+            Some(Absence::new(AbsenceReason::NotYetRead, "the metric hasn't been read yet")),
+        );
+    };
+    let value = match &observed.reading {
+        Reading::Fresh(sample) => sample.value(),
+        Reading::Stale { sample, .. } => {
+            return (None, Some(sample.value()).filter(|v| *v >= 0.0), observed.reading.absence());
+        }
+        Reading::Absent(absence) => return (None, None, Some(absence.clone())),
+    };
+    if value < 0.0 {
+        let absence = Absence::new(AbsenceReason::Negative, format!("the value is {value}; load can't be"));
+        return (None, None, Some(absence));
+    }
+    if observed.coverage.is_nan() || observed.coverage < LEAST_COVERAGE {
+        let message = format!(
+            "{:.0} % of the query's window was measured, so the value may be far too low",
+            observed.coverage.max(0.0) * 100.0
+        );
+        return (None, Some(value), Some(Absence::new(AbsenceReason::HalfFilled, message)));
+    }
+    if let Some(absence) = glitch(value, observed, memory, now) {
+        return (None, None, Some(absence));
+    }
+    (Some(value), Some(value), None)
+}
+
+/// A jump up that nothing confirms yet: neither the reading before nor the source's own short window.
+fn glitch(
+    value: f64,
+    observed: &MetricObservation,
+    memory: &MetricHistory,
+    now: Timestamp,
+) -> Option<Absence> {
+    let (at, last) = memory.burst.last?;
+    let near = |other: f64| value <= GLITCH * other;
+    let jumped = last > 0.0 && time::since(now, at) <= LONGEST_GAP && !near(last);
+    let confirmed = memory.suspect.is_some_and(near) || observed.short.is_some_and(near);
+    (jumped && !confirmed).then(|| {
+        Absence::new(
+            AbsenceReason::Implausible,
+            format!(
+                "{value:.1} is more than {GLITCH} times the {last:.1} before; waiting for a second reading"
+            ),
+        )
+    })
+}
+
+fn learn_throughput(
+    memory: &mut MetricHistory,
+    observation: &Observation,
+    observed: &MetricObservation,
+    backlog: f64,
+    now: Timestamp,
+) {
+    if let Some(served) = observed.queue.and_then(|q| q.served)
+        && !observation.rollout
+    {
+        memory.throughput.observe(now, served, observation.replicas.ready, backlog);
+    }
+}
+
+/// What one replica can carry: the user's word, what was learnt, or the target.
+fn per_replica(policy: &MetricPolicy, memory: &MetricHistory) -> f64 {
+    match policy.capacity {
+        Capacity::Target => policy.target,
+        Capacity::Declared(per_replica) => per_replica,
+        Capacity::Learnt => match memory.capacity.learnt() {
+            Learnt::Known { per_replica, .. } => per_replica,
+            Learnt::Learning { .. } => policy.target,
+        },
+    }
+}
