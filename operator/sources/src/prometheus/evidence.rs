@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use prometheus_http_query::response::Data;
 use promql_parser::parser::{self, Expr, VectorSelector};
-use series::{Absence, AbsenceReason, Reading, Sample, time};
+use series::{Absence, AbsenceReason, Reading, Sample};
 
 use super::response;
 use crate::Freshness;
