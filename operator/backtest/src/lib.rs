@@ -4,32 +4,49 @@
 //! done. What this crate refuses to know: the clock, the network, Kubernetes and where a recording came from. No policy
 //! in a replay sees the future, and the deciding code is the very code that runs in production.
 
+mod advice;
 pub mod baseline;
+mod compare;
+mod curves;
 mod faults;
 mod frontier;
 pub mod hpa;
+mod issued;
 mod lineup;
 mod load;
 mod oracle;
+mod ours;
 mod plant;
 mod random;
+mod rehearsal;
 mod replay;
+pub mod report;
 mod scaler;
 mod score;
+mod suite;
 mod telemetry;
 mod trace;
 mod trace_line;
 mod world;
 
+pub use advice::Advice;
+pub use compare::{
+    Comparison, FORESAIL, Progress, Row, Setup, USUAL_HPA, compare, names, oracle, record, with_faults,
+};
+pub use curves::{Curves, Moment};
 pub use faults::{Fault, FaultKind, menu};
 pub use frontier::{Point, cost_at, dominating, pareto};
+pub use issued::{Cadence, Issue, Issued};
 pub use lineup::{Contender, Kind, SWEEP};
 pub use load::{Load, LoadError, RUN_IN, Shape};
 pub use oracle::{Best, Oracle};
+pub use ours::{Foresail, Seen, observation};
 pub use plant::{Plant, Second};
+pub use rehearsal::{Rehearsal, Stage, portfolio};
 pub use replay::{Outcome, Recorder, Tick, WINDOW, needs, replay, replay_recorded};
 pub use scaler::{Answer, PodMetrics, Scaler, View, Why};
 pub use score::{Elasticity, Score, score};
+pub use suite::{Cell, Class, Suite, replay_series};
 pub use telemetry::{Observer, Past, Signal};
 pub use trace::{TraceError, parse_csv, to_series};
 pub use trace_line::line;

@@ -19,6 +19,8 @@ pub const SWEEP: [u32; 12] = [30, 35, 40, 45, 50, 55, 60, 65, 70, 75, 80, 85];
 pub enum Kind {
     /// Foresail.
     Foresail,
+    /// Foresail under other settings.
+    Variant,
     /// An HPA on CPU, one of the sweep.
     Hpa,
     /// A KEDA trigger on the load, one of the sweep.

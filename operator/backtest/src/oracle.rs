@@ -56,6 +56,11 @@ impl Oracle {
         Self { layers, windows: scored.len(), window, restart, base }
     }
 
+    /// How many windows are scored.
+    pub fn windows(&self) -> usize {
+        self.windows
+    }
+
     /// The cheapest way to break the promise never.
     pub fn without_violation(&self) -> Best {
         let cost: f64 =

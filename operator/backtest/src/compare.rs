@@ -1,0 +1,322 @@
+//! One workload's recording, Foresail and everybody else: who would have broken the promise how long, at what cost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use decide::{ForecastUse, Policy};
+use jiff::Timestamp;
+use rayon::prelude::*;
+use serde::Serialize;
+use series::Series;
+
+use crate::advice::{Advice, advise};
+use crate::curves::{Curves, Moment, moments};
+use crate::faults::Fault;
+use crate::frontier::{Point, cost_at, dominating};
+use crate::issued::{Cadence, Issued};
+use crate::lineup::{Contender, Kind};
+use crate::load::{Load, LoadError, Shape};
+use crate::oracle::Oracle;
+use crate::ours::Foresail;
+use crate::replay::{Outcome, Tick, WINDOW, needs, replay, replay_recorded};
+use crate::scaler::Scaler;
+use crate::score::{Score, score};
+use crate::telemetry::Observer;
+use crate::world::World;
+
+/// The reference most people run: the HPA at 70 % CPU.
+pub const USUAL_HPA: &str = "HPA 70%";
+/// The name of Foresail's own run.
+pub const FORESAIL: &str = "Foresail";
+
+/// What is to be compared.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The policy Foresail runs under. Its first metric is the load; that metric's target is what one replica carries.
+    pub policy: Policy,
+    /// The world everybody runs in.
+    pub world: World,
+    /// How forecasts are issued.
+    pub cadence: Cadence,
+    /// Who takes part besides Foresail.
+    pub contenders: Vec<Contender>,
+    /// How much is scored, at most.
+    pub scored: Duration,
+    /// How much history before that is known, at most.
+    pub warm_up: Duration,
+    /// Scale the recording to this many replicas at its peak; `None` leaves it as it is.
+    pub peak_replicas: Option<f64>,
+    /// Variance over mean of a second's arrivals.
+    pub dispersion: f64,
+    /// Also replay Foresail without forecasts and at other protections, to recommend from.
+    pub variants: bool,
+}
+
+impl Setup {
+    /// The usual comparison of a policy at a start-up time.
+    pub fn new(policy: Policy, startup: Duration, seed: u64) -> Self {
+        const PROMISE: f64 = 0.8;
+        let per_replica = policy.metrics.first().map_or(1.0, |m| m.target);
+        let mut world = World::new(per_replica / PROMISE, PROMISE, startup, seed);
+        world.min_replicas = policy.min_replicas;
+        world.max_replicas = policy.max_replicas;
+        Self {
+            policy,
+            world,
+            cadence: Cadence::default(),
+            contenders: Contender::all(),
+            scored: Duration::from_secs(14 * 86_400),
+            warm_up: Duration::from_secs(14 * 86_400),
+            peak_replicas: None,
+            dispersion: 1.0,
+            variants: false,
+        }
+    }
+
+    /// The load of the comparison.
+    pub fn load(&self, recording: &Series) -> Result<Load, LoadError> {
+        let shape = Shape {
+            scored: self.scored,
+            warm_up: self.warm_up,
+            peak_replicas: self.peak_replicas,
+            per_replica: self.world.per_replica(),
+            capacity: self.world.capacity,
+            dispersion: self.dispersion,
+            seed: self.world.seed,
+        };
+        Load::new(recording, &shape)
+    }
+
+    /// The forecasts of the comparison; the same for every start-up time as long as load and telemetry are.
+    pub fn issue(&self, load: &Load) -> Arc<Issued> {
+        Arc::new(Issued::run(load, &Observer::new(&self.world), &self.cadence))
+    }
+}
+
+/// One run of a comparison.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// The policy's name.
+    pub name: String,
+    /// What sort it is.
+    pub kind: Kind,
+    /// Its numbers.
+    #[serde(flatten)]
+    pub score: Score,
+    /// Replica-hours over those of the HPA whose target was tuned in hindsight to the same violation time.
+    pub over_tuned_hpa: Option<f64>,
+    /// A swept HPA or KEDA that is better in both respects.
+    pub dominated_by: Option<String>,
+}
+
+/// Everything a comparison found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Comparison {
+    /// First scored moment.
+    pub from: Timestamp,
+    /// End of the scored span.
+    pub to: Timestamp,
+    /// Days scored, gaps of the recording left out.
+    pub days: f64,
+    /// Seed of the world.
+    pub seed: u64,
+    /// Median start-up in seconds.
+    pub startup_seconds: f64,
+    /// What one replica carries within its promise.
+    pub per_replica: f64,
+    /// Replica-hours of the oracle that never breaks the promise.
+    pub oracle_hours: f64,
+    /// Replica-hours of the oracle that breaks it one thousandth of the time.
+    pub oracle_hours_at_tenth_percent: f64,
+    /// Foresail first, then the others in the order of the line-up.
+    pub rows: Vec<Row>,
+    /// Foresail without forecasts and at other protections, if that was asked for.
+    pub variants: Vec<Row>,
+    /// What to do about it.
+    pub advice: Option<Advice>,
+    /// Where Foresail and the usual HPA differed most.
+    pub moments: Vec<Moment>,
+    /// Load and replicas over time, for charts.
+    #[serde(skip)]
+    pub curves: Curves,
+    /// Mean model and standing of the forecast at the end.
+    pub forecast: String,
+}
+
+impl Comparison {
+    /// The row of that name.
+    pub fn row(&self, name: &str) -> Option<&Row> {
+        self.rows.iter().find(|r| r.name == name)
+    }
+
+    /// The swept HPAs as points.
+    pub fn sweep(&self, kind: Kind) -> Vec<Point> {
+        self.rows.iter().filter(|r| r.kind == kind).map(point).collect()
+    }
+}
+
+/// Says what has been done so far: called after each run with its name, from any thread.
+pub type Progress<'a> = &'a (dyn Fn(&str) + Sync);
+
+/// A run to be made: a name and how to make its policy.
+struct Job<'a> {
+    name: String,
+    kind: Kind,
+    scaler: Box<dyn Fn() -> Box<dyn Scaler> + Send + Sync + 'a>,
+}
+
+/// Compares on a load with the forecasts issued for it.
+pub fn compare(setup: &Setup, load: &Load, issued: &Arc<Issued>, progress: Progress<'_>) -> Comparison {
+    let oracle = oracle(setup, load);
+    let jobs = jobs(setup, load, issued);
+    let runs: Vec<(Row, Option<Outcome>)> = jobs
+        .par_iter()
+        .map(|job| {
+            let outcome = replay(load, &setup.world, &mut *(job.scaler)());
+            progress(&job.name);
+            let row = Row {
+                name: job.name.clone(),
+                kind: job.kind,
+                score: score(&outcome, load, &oracle),
+                over_tuned_hpa: None,
+                dominated_by: None,
+            };
+            let kept = matches!(job.name.as_str(), FORESAIL | USUAL_HPA);
+            (row, kept.then_some(outcome))
+        })
+        .collect();
+    assemble(setup, load, issued, &oracle, runs)
+}
+
+/// The names of all runs of a comparison, in order: as many as [`Progress`] will be called.
+pub fn names(setup: &Setup) -> Vec<String> {
+    let mut names = vec![FORESAIL.to_owned()];
+    names.extend(setup.contenders.iter().map(|c| c.name()));
+    names.extend(variants(setup).into_iter().map(|(name, _)| name));
+    names
+}
+
+/// Replays every run once more, one after the other, and hands out each decision.
+pub fn record(setup: &Setup, load: &Load, issued: &Arc<Issued>, recorder: &mut dyn FnMut(Tick)) {
+    for job in jobs(setup, load, issued) {
+        replay_recorded(load, &setup.world, &mut *(job.scaler)(), &job.name, recorder);
+    }
+}
+
+/// The oracle of a load in the comparison's world.
+pub fn oracle(setup: &Setup, load: &Load) -> Oracle {
+    let restart = setup.world.startup.mean() + setup.world.drain as f64;
+    Oracle::new(&needs(load, &setup.world), WINDOW as f64, restart)
+}
+
+fn jobs<'a>(setup: &'a Setup, load: &'a Load, issued: &'a Arc<Issued>) -> Vec<Job<'a>> {
+    let ours = move |policy: Policy| -> Box<dyn Scaler> {
+        Box::new(Foresail::new(load, policy, Arc::clone(issued)))
+    };
+    let policy = setup.policy.clone();
+    let mut jobs = vec![Job {
+        name: FORESAIL.to_owned(),
+        kind: Kind::Foresail,
+        scaler: Box::new(move || ours(policy.clone())),
+    }];
+    for (name, policy) in variants(setup) {
+        jobs.push(Job { name, kind: Kind::Variant, scaler: Box::new(move || ours(policy.clone())) });
+    }
+    jobs.extend(setup.contenders.iter().map(|contender| Job {
+        name: contender.name(),
+        kind: contender.kind(),
+        scaler: Box::new(move || contender.scaler(load, &setup.world)),
+    }));
+    jobs
+}
+
+/// Foresail under other settings.
+fn variants(setup: &Setup) -> Vec<(String, Policy)> {
+    if !setup.variants {
+        return Vec::new();
+    }
+    let mut variants =
+        vec![("without forecast".to_owned(), Policy { forecast: ForecastUse::Off, ..setup.policy.clone() })];
+    for protection in [0.95, 0.99, 0.999] {
+        if (protection - setup.policy.protection).abs() > 1e-9 {
+            let policy = Policy { protection, ..setup.policy.clone() };
+            variants.push((format!("protection {}%", protection * 100.0), policy));
+        }
+    }
+    variants
+}
+
+fn point(row: &Row) -> Point {
+    Point {
+        name: row.name.clone(),
+        violation: row.score.violation_percent / 100.0,
+        replica_hours: row.score.replica_hours,
+    }
+}
+
+fn assemble(
+    setup: &Setup,
+    load: &Load,
+    issued: &Issued,
+    oracle: &Oracle,
+    runs: Vec<(Row, Option<Outcome>)>,
+) -> Comparison {
+    let mut outcomes = Vec::new();
+    let mut rows = Vec::new();
+    let mut variants = Vec::new();
+    for (row, outcome) in runs {
+        if let Some(outcome) = outcome {
+            outcomes.push((row.name.clone(), outcome));
+        }
+        if row.kind == Kind::Variant { variants.push(row) } else { rows.push(row) }
+    }
+    relate(&mut rows, &mut variants, oracle);
+    let outcome = |name: &str| outcomes.iter().find(|(n, _)| n == name).map(|(_, o)| o);
+    let curves = Curves::new(load, outcome(FORESAIL), outcome(USUAL_HPA));
+    let moments = match (outcome(FORESAIL), outcome(USUAL_HPA)) {
+        (Some(ours), Some(hpa)) => moments(load, ours, hpa),
+        _ => Vec::new(),
+    };
+    let scored = outcome(FORESAIL).map_or(0, |o| o.need.iter().filter(|n| **n > 0).count());
+    let forecast = issued.last().map_or_else(String::new, |i| match &i.forecast {
+        Ok(_) => i.standing.model.clone(),
+        Err(refusal) => format!("none ({refusal})"),
+    });
+    let mut comparison = Comparison {
+        from: load.time_of(crate::load::RUN_IN as usize),
+        to: load.time_of(load.seconds()),
+        days: scored as f64 * WINDOW as f64 / 86_400.0,
+        seed: setup.world.seed,
+        startup_seconds: setup.world.startup.median,
+        per_replica: setup.world.per_replica(),
+        oracle_hours: oracle.without_violation().pod_seconds / 3_600.0,
+        oracle_hours_at_tenth_percent: oracle.within(0.001).pod_seconds / 3_600.0,
+        rows,
+        variants,
+        advice: None,
+        moments,
+        curves,
+        forecast,
+    };
+    comparison.advice = advise(&comparison, setup.policy.protection);
+    comparison
+}
+
+/// Fills in what a row is in relation to the swept baselines.
+fn relate(rows: &mut [Row], variants: &mut [Row], oracle: &Oracle) {
+    let of = |kind: Kind, rows: &[Row]| rows.iter().filter(|r| r.kind == kind).map(point).collect::<Vec<_>>();
+    let hpas = of(Kind::Hpa, rows);
+    let swept: Vec<Point> = hpas.iter().cloned().chain(of(Kind::Keda, rows)).collect();
+    let least = 1.0 / oracle.windows().max(1) as f64;
+    for row in rows.iter_mut().chain(variants) {
+        let p = point(row);
+        row.over_tuned_hpa = cost_at(&hpas, p.violation, least).map(|hours| p.replica_hours / hours);
+        row.dominated_by = dominating(&swept, p.violation, p.replica_hours).map(|d| d.name.clone());
+    }
+}
+
+/// Faults spread over the scored part of a load, for a suite of them.
+pub fn with_faults(mut setup: Setup, faults: Vec<Fault>) -> Setup {
+    setup.world.faults = faults;
+    setup
+}

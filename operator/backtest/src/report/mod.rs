@@ -1,0 +1,51 @@
+//! A comparison for people: a table for the terminal, a page for the browser. JSON is the comparison itself.
+
+mod html;
+mod svg;
+mod table;
+
+pub use html::html;
+pub use table::{Paint, table};
+
+use crate::compare::{Comparison, FORESAIL, Row};
+use crate::lineup::Contender;
+
+/// The rows a person is shown, with the names a person understands.
+pub(crate) fn shown(comparison: &Comparison) -> Vec<(String, &Row)> {
+    let named = [
+        (FORESAIL.to_owned(), "Foresail".to_owned()),
+        (Contender::Keda(80).name(), "HPA, same target".to_owned()),
+        (Contender::Hpa(70).name(), "HPA, CPU at 70 %".to_owned()),
+        (Contender::Keda(70).name(), "KEDA, target at 70 %".to_owned()),
+        (Contender::Phpa(70).name(), "PHPA, CPU at 70 %".to_owned()),
+        (Contender::Knative(70).name(), "Knative, target at 70 %".to_owned()),
+        (Contender::Cron.name(), "cron, kept up to date".to_owned()),
+        (Contender::CronOnce.name(), "cron, written once".to_owned()),
+        (Contender::LastWeek.name(), "last week again".to_owned()),
+        (Contender::LastValue.name(), "last value".to_owned()),
+        (Contender::StaticPeak.name(), "always the peak".to_owned()),
+        (Contender::PerfectForecast.name(), "perfect forecast".to_owned()),
+    ];
+    named.into_iter().filter_map(|(name, label)| Some((label, comparison.row(&name)?))).collect()
+}
+
+/// One sentence that says it all: replica-hours and broken time against the HPA at 70 %.
+pub(crate) fn verdict(comparison: &Comparison) -> String {
+    use crate::advice::duration;
+    let (Some(ours), Some(hpa)) = (comparison.rows.first(), comparison.row(crate::compare::USUAL_HPA)) else {
+        return String::new();
+    };
+    let change = (ours.score.replica_hours / hpa.score.replica_hours - 1.0) * 100.0;
+    let (a, b) = (ours.score.violation_seconds, hpa.score.violation_seconds);
+    let hours = if change.abs() < 0.5 {
+        "as many replica-hours as".to_owned()
+    } else {
+        format!("{:.0} % {} replica-hours than", change.abs(), if change < 0.0 { "fewer" } else { "more" })
+    };
+    format!(
+        "In {:.1} days Foresail would have taken {hours} an HPA at 70 % CPU, with too few replicas for {} instead of {}.",
+        comparison.days,
+        duration(a),
+        duration(b)
+    )
+}
