@@ -140,8 +140,8 @@ mod tests {
     // 850 a second at 100 each and 85 %: 10 consumers.
     #[case::steady(0.0, 850.0, 10, 10)]
     #[case::idle(0.0, 0.0, 3, 0)]
-    // 60,000 waiting beside 850 a second: 10 drain 150 a second more, far too slow for two minutes.
-    #[case::behind(200_000.0, 850.0, 10, 27)]
+    // In two minutes 10 finish 300 x 100 in the first 30 s, then n finish 85 x 100 each: 170,000 / 8,500 = 20.
+    #[case::behind(200_000.0, 850.0, 10, 20)]
     fn enough_consumers_for_arrivals_and_backlog(
         #[case] backlog: f64,
         #[case] arrivals: f64,
