@@ -118,7 +118,7 @@ async fn back_filled_history_and_scraped_samples_are_one_series() -> Result<()> 
     let start = std::time::Instant::now();
     let mut prometheus = Prometheus::setup()
         .scrape("load", std::slice::from_ref(&target))
-        .back_fill(&counter, "load", &target, (since, now), SignedDuration::from_secs(60))
+        .back_fill(&counter, "load", &target, (since, now), SignedDuration::from_secs(15))
         .start()
         .await?;
     println!("back-filled and started in {:?}", start.elapsed());

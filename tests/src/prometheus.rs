@@ -113,7 +113,7 @@ impl Setup {
         let file = dir.join("history.openmetrics");
         std::fs::write(&file, format!("{}# EOF\n", self.history))?;
         let mut promtool = Command::new(assets::program("promtool")?);
-        promtool.args(["tsdb", "create-blocks-from", "openmetrics", "--quiet", "--max-block-duration=21d"]);
+        promtool.args(["tsdb", "create-blocks-from", "openmetrics", "--quiet", "--max-block-duration=504h"]);
         run(promtool.arg(&file).arg(dir.join("data"))).context("back-filling history")?;
         std::fs::remove_file(&file)?;
         Ok(())
@@ -174,7 +174,6 @@ impl Prometheus {
             .arg(format!("--web.listen-address=127.0.0.1:{}", self.port))
             .args([
                 "--storage.tsdb.retention.time=90d",
-                "--storage.tsdb.no-lockfile",
                 "--web.enable-lifecycle",
             ])
             .args(["--enable-feature=exemplar-storage"]);

@@ -23,6 +23,15 @@
 //! # Ok::<(), serde_saphyr::Error>(())
 //! ```
 
+// The derives name paths of the facade crate `kube`, which brings the client along. This crate depends on the parts
+// that have none, and stands in for the facade.
+extern crate self as kube;
+pub(crate) mod core {
+    pub(crate) use kube_core::*;
+}
+pub(crate) use kube_core::CustomResourceExt;
+pub(crate) use kube_derive::{CustomResource, KubeSchema};
+
 pub mod condition;
 pub mod definitions;
 pub mod units;
