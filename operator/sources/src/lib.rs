@@ -7,9 +7,11 @@
 pub mod breaker;
 pub mod http;
 pub mod prometheus;
+pub mod queue;
 mod source;
 pub mod tls;
 
 pub use http::Pool;
+pub use queue::{QueueReading, QueueSource};
 pub use source::{Freshness, Source};
 pub use tls::Tls;
