@@ -43,7 +43,7 @@ impl Class {
     }
 
     /// Tells the class of a recording. On means of five minutes: *noise* where neighbours correlate below 0.85;
-    /// *shift* where the medians of two neighbouring days differ by half and stay so; *spikes* where the load of days is
+    /// *shift* where the medians of three days are all above, or all below, those of the three before by half; *spikes* where the load of days is
     /// alike (correlation 0.4 with yesterday or last week) and one climb in two hundred is by half within 15 minutes;
     /// *seasonal* where it's alike without such climbs; *event* otherwise.
     pub fn of(recording: &Series) -> Self {
@@ -55,7 +55,7 @@ impl Class {
         if correlation(values, 1) < 0.85 {
             return Self::Noise;
         }
-        if alike < 0.4 && shifted(values, per_day) {
+        if shifted(values, per_day) {
             return Self::Shift;
         }
         match (alike >= 0.4, steep(values)) {
@@ -100,10 +100,11 @@ fn shifted(values: &[f64], per_day: usize) -> bool {
         known.get(known.len() / 2).copied()
     };
     let days: Vec<f64> = values.chunks_exact(per_day).filter_map(median).collect();
-    days.windows(4).any(|w| {
-        let (before, after) = (w[0].max(w[1]), w[2].min(w[3]));
-        let (above, below) = (w[0].min(w[1]), w[2].max(w[3]));
-        after > 1.5 * before || below < above / 1.5
+    // Three days on either side, so that a weekend is no shift.
+    days.windows(6).any(|w| {
+        let most = |d: &[f64]| d.iter().copied().fold(0.0, f64::max);
+        let least = |d: &[f64]| d.iter().copied().fold(f64::INFINITY, f64::min);
+        least(&w[3..]) > 1.5 * most(&w[..3]) || most(&w[3..]) < least(&w[..3]) / 1.5
     })
 }
 

@@ -28,6 +28,9 @@ pub enum TraceError {
     /// Too few rows to find a step.
     #[error("{0} rows with a time; at least 3 are needed")]
     Short(usize),
+    /// No row holds a number where its value should be.
+    #[error("no row holds a number in its second column")]
+    NoValue,
     /// The rows don't make a grid.
     #[error(transparent)]
     Series(#[from] series::SeriesError),
@@ -72,6 +75,9 @@ pub fn to_series(mut rows: Vec<(Timestamp, Option<f64>)>) -> Result<Series, Trac
         .filter_map(|(at, value)| Sample::new(*at, (*value)?))
         .filter(|s| s.value() >= 0.0)
         .collect();
+    if samples.is_empty() {
+        return Err(TraceError::NoValue);
+    }
     Ok(resample(&samples, start, end, step, Aggregate::Mean)?)
 }
 
