@@ -1,1 +1,36 @@
 //! Observe, validate, forecast, decide, actuate, report.
+//!
+//! What comes in: AutoscalePolicies and what an API server and Prometheus say. What goes out: replicas, through the
+//! scale subresource and nothing else, and everything that explains them: status, events, metrics, a snapshot for the
+//! page. What this crate refuses to know: how a forecast or a decision is made, and who reads the snapshot.
+//!
+//! One look at a policy runs through the modules in this order:
+//! [`validate`] (raw spec to intent, once per generation), `observe` (target, pods, metrics), `foresee` (forecasts),
+//! `decide` (the crate of that name), [`actuate`] (the only writer), `report` (status, events, series, snapshot).
+
+pub mod actuate;
+mod charts;
+mod claims;
+pub mod conditions;
+mod context;
+pub mod error;
+mod foresee;
+pub mod lease;
+mod memory;
+mod observe;
+pub mod outcome;
+pub mod owners;
+mod page;
+pub mod pods;
+mod reconcile;
+mod report;
+pub mod runtime;
+pub mod secrets;
+mod signals;
+mod startups;
+mod status;
+pub mod target;
+pub mod validate;
+
+pub use context::Settings;
+pub use runtime::{Progress, Wiring, run};

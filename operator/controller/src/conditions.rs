@@ -1,0 +1,213 @@
+//! From an outcome to the conditions of the resource. Pure: what was decided and when goes in, conditions go out; a
+//! transition time moves only when a status does.
+
+use api::condition::{self as kinds, reason};
+use decide::{LimitReason, Outlook};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use series::Reading;
+
+use crate::actuate::{Actuation, Skip};
+use crate::error::Refusal;
+use crate::outcome::{Decided, Outcome};
+
+/// Longest message of a condition; the API allows 32 KiB, people read less.
+const LONGEST: usize = 1_024;
+
+/// One finding: truth, word, sentence.
+struct Finding(&'static str, Option<bool>, String, String);
+
+/// The conditions that `outcome` makes of the `previous` ones.
+pub fn conditions(previous: &[Condition], outcome: &Outcome, generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
+    let findings = match outcome {
+        Outcome::Refused(refusal) => refused(refusal),
+        Outcome::Decided(decided) => decided_findings(decided),
+    };
+    findings
+        .into_iter()
+        .map(|Finding(kind, truth, reason, message)| {
+            let status = match truth {
+                Some(true) => "True",
+                Some(false) => "False",
+                None => "Unknown",
+            };
+            let before = previous.iter().find(|c| c.type_ == kind && c.status == status);
+            Condition {
+                type_: kind.to_owned(),
+                status: status.to_owned(),
+                reason,
+                message: cut(message),
+                observed_generation: generation,
+                last_transition_time: before.map_or(Time(now), |c| c.last_transition_time.clone()),
+            }
+        })
+        .collect()
+}
+
+fn cut(mut message: String) -> String {
+    if message.len() > LONGEST {
+        let end = (0..=LONGEST - 3).rev().find(|at| message.is_char_boundary(*at)).unwrap_or(0);
+        message.truncate(end);
+        message.push_str("...");
+    }
+    message
+}
+
+fn refused(refusal: &Refusal) -> Vec<Finding> {
+    let word = || refusal.reason.to_owned();
+    let told = || refusal.message.clone();
+    let able = match refusal.reason {
+        reason::INVALID_SPEC => None,
+        _ => Some(false),
+    };
+    let unknown = |kind| Finding(kind, None, word(), "nothing was decided".to_owned());
+    vec![
+        Finding(kinds::READY, Some(false), word(), told()),
+        Finding(kinds::ABLE_TO_SCALE, able, word(), told()),
+        Finding(kinds::SCALING_ACTIVE, Some(false), word(), told()),
+        unknown(kinds::SCALING_LIMITED),
+        unknown(kinds::FORECAST_ACTIVE),
+        unknown(kinds::DATA_FRESH),
+    ]
+}
+
+fn decided_findings(decided: &Decided) -> Vec<Finding> {
+    let able = able_to_scale(decided);
+    let active = scaling_active(decided);
+    let fresh = data_fresh(decided);
+    let ready = ready(decided, &able, &active, &fresh);
+    vec![ready, able, active, scaling_limited(decided), forecast_active(decided), fresh]
+}
+
+fn able_to_scale(decided: &Decided) -> Finding {
+    let (truth, word, message) = match &decided.actuation {
+        Actuation::Refused(refusal) => (false, refusal.reason, refusal.message.clone()),
+        Actuation::Applied(applied) => {
+            (true, "SucceededRescale", format!("scaled from {} to {}", applied.from(), applied.to()))
+        }
+        Actuation::Skipped(Skip::Overtaken { now }) => {
+            (true, "Overtaken", format!("somebody else set {now} replicas at the same moment; deciding anew"))
+        }
+        Actuation::Skipped(_) => (true, "ReadyForNewScale", "the target can be scaled".to_owned()),
+    };
+    Finding(kinds::ABLE_TO_SCALE, Some(truth), word.to_owned(), message)
+}
+
+fn has_limit(decided: &Decided, reason: LimitReason) -> Option<&str> {
+    let limits = &decided.record.recommendation.limits;
+    limits.iter().find(|l| l.reason == reason).map(|l| l.message.as_str())
+}
+
+fn scaling_active(decided: &Decided) -> Finding {
+    let finding =
+        |truth, word: &str, message| Finding(kinds::SCALING_ACTIVE, Some(truth), word.to_owned(), message);
+    if let Some(message) = has_limit(decided, LimitReason::ScalingDisabled) {
+        return finding(false, reason::SCALING_DISABLED, message.to_owned());
+    }
+    let metrics = &decided.record.observation.metrics;
+    let fresh = metrics.iter().filter(|m| matches!(m.reading, Reading::Fresh(_))).count();
+    if fresh == 0 {
+        let (_, message) = first_absence(decided);
+        return finding(false, reason::METRICS_MISSING, message);
+    }
+    finding(true, "ValidMetricFound", format!("{fresh} of {} metrics measured", metrics.len()))
+}
+
+/// The word and the sentences of what keeps metrics from being fresh.
+fn first_absence(decided: &Decided) -> (String, String) {
+    let absences: Vec<_> = decided
+        .record
+        .observation
+        .metrics
+        .iter()
+        .filter_map(|m| m.reading.absence().map(|a| (m.name.as_str(), a)))
+        .collect();
+    let word = absences.first().map_or("NotYetRead".to_owned(), |(_, a)| a.reason.to_string());
+    let told = absences.iter().map(|(name, a)| format!("{name}: {}", a.message)).collect::<Vec<_>>();
+    (word, told.join("; "))
+}
+
+fn data_fresh(decided: &Decided) -> Finding {
+    if decided.record.recommendation.data_fresh {
+        let message = "every metric was measured lately".to_owned();
+        return Finding(kinds::DATA_FRESH, Some(true), "Fresh".to_owned(), message);
+    }
+    let any = decided.record.observation.metrics.iter().any(|m| m.reading.absence().is_some());
+    if !any {
+        let told = "metrics are measured, but their windows are not filled yet".to_owned();
+        return Finding(kinds::DATA_FRESH, Some(false), "HalfFilled".to_owned(), told);
+    }
+    let (word, message) = first_absence(decided);
+    Finding(kinds::DATA_FRESH, Some(false), word, message)
+}
+
+fn scaling_limited(decided: &Decided) -> Finding {
+    let recommendation = &decided.record.recommendation;
+    if recommendation.is_limited() {
+        let limit = recommendation.limits.iter().rev().find(|l| {
+            matches!(
+                l.reason,
+                LimitReason::TooManyReplicas
+                    | LimitReason::TooFewReplicas
+                    | LimitReason::CalendarCeiling
+                    | LimitReason::ScaleUpLimit
+                    | LimitReason::ScaleDownLimit
+            )
+        });
+        let (word, message) =
+            limit.map_or(("Limited", String::new()), |l| (l.reason.as_str(), l.message.clone()));
+        return Finding(kinds::SCALING_LIMITED, Some(true), word.to_owned(), message);
+    }
+    let message = format!("{} replicas lie within every bound", recommendation.target);
+    Finding(kinds::SCALING_LIMITED, Some(false), "DesiredWithinRange".to_owned(), message)
+}
+
+fn forecast_active(decided: &Decided) -> Finding {
+    let finding =
+        |truth, word: String, message: String| Finding(kinds::FORECAST_ACTIVE, Some(truth), word, message);
+    let record = &decided.record;
+    if record.policy.forecast == decide::ForecastUse::Off || record.policy.metrics.iter().all(|m| !m.forecast) {
+        return finding(false, "Off".to_owned(), "forecasts are switched off".to_owned());
+    }
+    let unknown = record.observation.metrics.iter().find_map(|m| match &m.outlook {
+        Outlook::Unknown { reason, message } if record.policy.metric(&m.name).is_some_and(|p| p.forecast) => {
+            Some((reason.clone(), format!("{}: {message}", m.name)))
+        }
+        _ => None,
+    });
+    let some = record.observation.metrics.iter().any(|m| matches!(m.outlook, Outlook::Forecast(_)));
+    if record.recommendation.is_forecast_active() && some {
+        return finding(true, "Active".to_owned(), "replicas are raised ahead of what is forecast".to_owned());
+    }
+    if let Some((word, message)) = unknown
+        && !some
+    {
+        return finding(false, word, message);
+    }
+    let word = record.recommendation.stance_reason.to_string();
+    let message = "the forecast is watched and not acted on".to_owned();
+    finding(false, word, message)
+}
+
+fn ready(decided: &Decided, able: &Finding, active: &Finding, fresh: &Finding) -> Finding {
+    let finding = |truth, word: &str, message: &str| {
+        let notes = &decided.notes;
+        let message = if notes.is_empty() { message.to_owned() } else { format!("{message}; {}", notes.join("; ")) };
+        Finding(kinds::READY, Some(truth), word.to_owned(), message)
+    };
+    for broken in [able, active] {
+        if broken.1 == Some(false) {
+            return finding(false, &broken.2, &broken.3);
+        }
+    }
+    if fresh.1 == Some(false) {
+        return finding(false, reason::METRICS_INCOMPLETE, &fresh.3);
+    }
+    match (&decided.plan, decided.record.policy.mode) {
+        (decide::Plan::Hold { reason: decide::HoldReason::Paused, message }, _) => {
+            finding(true, reason::PAUSED, message)
+        }
+        (_, decide::Mode::Recommend) => finding(true, reason::RECOMMENDING, &decided.sentence),
+        _ => finding(true, reason::SCALING, &decided.sentence),
+    }
+}

@@ -1,0 +1,276 @@
+//! The forecast step: keeps one forecaster per signal, fills it from history, fits it anew now and then, and asks it.
+//!
+//! What comes in: samples as they are measured, and a source to ask for history. What goes out: an outlook for the
+//! decision. Everything that takes processor time runs on blocking threads, a few at a time; until a forecaster is
+//! ready, the outlook says so. What this module refuses to know: replicas.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use forecast::{Forecaster, HorizonScore, Settings};
+use jiff::Timestamp;
+use series::{Absence, Aggregate, Sample, Series, resample, time};
+use sources::Source;
+use telemetry::metrics::{Metrics, Outcome};
+use tokio::sync::Semaphore;
+
+/// How often a forecaster learns anew.
+const REFIT_EVERY: Duration = Duration::from_secs(3_600);
+/// How long to wait after history couldn't be read.
+const RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// What the forecasters of all policies share.
+#[derive(Clone)]
+pub(crate) struct Workshop {
+    fits: Arc<Semaphore>,
+    fills: Arc<Semaphore>,
+    metrics: Metrics,
+}
+
+impl Workshop {
+    /// At most `fits` forecasters learn at the same time, and a few more fetch their history.
+    pub(crate) fn new(fits: usize, metrics: Metrics) -> Self {
+        Self { fits: Arc::new(Semaphore::new(fits.max(1))), fills: Arc::new(Semaphore::new(4)), metrics }
+    }
+}
+
+/// The forecast of one signal.
+#[derive(Clone)]
+pub(crate) struct Foresight {
+    inner: Arc<Mutex<Inner>>,
+}
+
+struct Inner {
+    settings: Settings,
+    forecaster: Option<Arc<Forecaster>>,
+    /// Samples measured while a task holds the forecaster.
+    since: Vec<Sample>,
+    busy: bool,
+    next: Timestamp,
+    trouble: Option<Absence>,
+    history: Option<Series>,
+    cached: Option<(Timestamp, Arc<Result<series::Forecast, forecast::NoForecast>>)>,
+}
+
+/// What a forecaster says now.
+#[derive(Clone)]
+pub(crate) struct View {
+    /// For the decision.
+    pub(crate) outlook: decide::Outlook,
+    /// How it fares at the lead time.
+    pub(crate) standing: Option<decide::Standing>,
+    /// All about how it fares, for status and page.
+    pub(crate) record: Option<forecast::Standing>,
+    /// The forecast whether or not it is to be acted on, for the page.
+    pub(crate) drawn: Option<series::Forecast>,
+}
+
+impl Foresight {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self {
+            inner: Arc::new(Mutex::new(Inner {
+                settings,
+                forecaster: None,
+                since: Vec::new(),
+                busy: false,
+                next: Timestamp::MIN,
+                trouble: None,
+                history: None,
+                cached: None,
+            })),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in a measurement: microseconds.
+    pub(crate) fn observe(&self, sample: Sample) {
+        let mut inner = self.lock();
+        if inner.busy {
+            inner.since.push(sample);
+        } else if let Some(forecaster) = &mut inner.forecaster {
+            Arc::make_mut(forecaster).observe(sample);
+        }
+    }
+
+    /// History that was filled in since the last call, for charts.
+    pub(crate) fn new_history(&self) -> Option<Series> {
+        self.lock().history.take()
+    }
+
+    /// Starts what is due: reading history, or learning anew. Returns at once. `phase`, in 0 to 1, staggers policies.
+    pub(crate) fn tend(&self, now: Timestamp, source: &Arc<dyn Source>, workshop: &Workshop, phase: f64) {
+        let mut inner = self.lock();
+        if inner.busy || now < inner.next {
+            return;
+        }
+        inner.busy = true;
+        let task = Task { foresight: self.clone(), workshop: workshop.clone(), now, phase };
+        match inner.forecaster.clone() {
+            Some(forecaster) => tokio::spawn(task.refit(forecaster)),
+            None => tokio::spawn(task.fill(Arc::clone(source), inner.settings.clone())),
+        };
+    }
+
+    /// The outlook at `now`. Asking takes processor time once per step, on a blocking thread.
+    pub(crate) async fn view(&self, now: Timestamp, lead: Duration) -> View {
+        let (forecaster, cached) = {
+            let inner = self.lock();
+            let Some(forecaster) = inner.forecaster.clone() else { return unready(&inner) };
+            let slot = time::align(now, inner.settings.step);
+            (forecaster, inner.cached.clone().filter(|(at, _)| *at == slot).map(|(_, f)| f))
+        };
+        let record = forecaster.standing();
+        let drawn = match cached {
+            Some(cached) => cached,
+            None => self.ask(forecaster, now).await,
+        };
+        let standing = score_at(&record, lead).map(|score| decide::Standing {
+            versus_last: score.versus_last_value,
+            versus_yesterday: score.versus_yesterday,
+            coverage: score.coverage_95,
+            level: 0.95,
+        });
+        let (outlook, drawn) = match drawn.as_ref() {
+            Ok(forecast) => (decide::Outlook::Forecast(forecast.clone()), Some(forecast.clone())),
+            Err(refusal) => (
+                decide::Outlook::Unknown {
+                    reason: refusal.reason.to_string(),
+                    message: refusal.message.clone(),
+                },
+                None,
+            ),
+        };
+        View { outlook, standing, record: Some(record), drawn }
+    }
+
+    async fn ask(
+        &self,
+        forecaster: Arc<Forecaster>,
+        now: Timestamp,
+    ) -> Arc<Result<series::Forecast, forecast::NoForecast>> {
+        let asked = tokio::task::spawn_blocking(move || forecaster.predict(now)).await;
+        let answer = Arc::new(asked.unwrap_or_else(|_| {
+            Err(forecast::NoForecast::new(forecast::NoForecastReason::NoData, "the forecaster failed"))
+        }));
+        let mut inner = self.lock();
+        let slot = time::align(now, inner.settings.step);
+        inner.cached = Some((slot, Arc::clone(&answer)));
+        answer
+    }
+}
+
+fn unready(inner: &Inner) -> View {
+    let (reason, message) = match &inner.trouble {
+        Some(absence) => (absence.reason.to_string(), format!("can't read history: {}", absence.message)),
+        None => ("Learning".to_owned(), "history is being read".to_owned()),
+    };
+    View {
+        outlook: decide::Outlook::Unknown { reason, message },
+        standing: None,
+        record: None,
+        drawn: None,
+    }
+}
+
+/// The score at the shortest horizon that reaches the lead time, or the longest there is.
+pub(crate) fn score_at(standing: &forecast::Standing, lead: Duration) -> Option<&HorizonScore> {
+    let scored = || standing.horizons.iter().filter(|h| h.scored > 0);
+    scored().find(|h| h.ahead >= lead).or_else(|| scored().last())
+}
+
+/// One piece of work in the background.
+struct Task {
+    foresight: Foresight,
+    workshop: Workshop,
+    now: Timestamp,
+    phase: f64,
+}
+
+impl Task {
+    /// Reads history and makes a forecaster of it.
+    async fn fill(self, source: Arc<dyn Source>, settings: Settings) {
+        let Ok(_permit) = self.workshop.fills.clone().acquire_owned().await else { return };
+        let step = settings.step;
+        let to = time::align(self.now, step);
+        let from = time::before(to, settings.history);
+        match source.history(from, to, step).await {
+            Ok(samples) => {
+                let (history, forecaster) = self.learn(samples, from, to, settings).await;
+                self.finish(forecaster, None, history, REFIT_EVERY.mul_f64(0.5 + self.phase));
+            }
+            Err(absence) => self.finish(None, Some(absence), None, RETRY_AFTER.mul_f64(0.5 + self.phase)),
+        }
+    }
+
+    async fn learn(
+        &self,
+        samples: Vec<Sample>,
+        from: Timestamp,
+        to: Timestamp,
+        settings: Settings,
+    ) -> (Option<Series>, Option<Forecaster>) {
+        let Ok(_permit) = self.workshop.fits.clone().acquire_owned().await else { return (None, None) };
+        let step = settings.step;
+        let work = move || {
+            // History is read at the ends of steps; a value at a boundary belongs to the step that ended there.
+            let shifted: Vec<Sample> = samples
+                .iter()
+                .filter_map(|s| Sample::new(time::before(s.time(), Duration::from_millis(1)), s.value()))
+                .collect();
+            let history = resample(&shifted, from, to, step, Aggregate::Mean).ok()?;
+            let mut forecaster = Forecaster::new(settings);
+            forecaster.back_fill(&history);
+            Some((history, forecaster))
+        };
+        let begun = Instant::now();
+        let learnt = tokio::task::spawn_blocking(work).await.ok().flatten();
+        self.count(learnt.is_some(), begun);
+        learnt.map_or((None, None), |(history, forecaster)| (Some(history), Some(forecaster)))
+    }
+
+    /// Learns anew on a copy, while the one in use goes on answering.
+    async fn refit(self, forecaster: Arc<Forecaster>) {
+        let Ok(_permit) = self.workshop.fits.clone().acquire_owned().await else { return };
+        let begun = Instant::now();
+        let mut copy = (*forecaster).clone();
+        drop(forecaster);
+        let fitted = tokio::task::spawn_blocking(move || {
+            copy.refit();
+            copy
+        })
+        .await
+        .ok();
+        self.count(fitted.is_some(), begun);
+        self.finish(fitted, None, None, REFIT_EVERY.mul_f64(0.75 + 0.5 * self.phase));
+    }
+
+    fn count(&self, success: bool, begun: Instant) {
+        let outcome = if success { Outcome::Success } else { Outcome::Failure };
+        self.workshop.metrics.refitted(outcome, begun.elapsed().as_secs_f64());
+    }
+
+    fn finish(
+        &self,
+        forecaster: Option<Forecaster>,
+        trouble: Option<Absence>,
+        history: Option<Series>,
+        again: Duration,
+    ) {
+        let mut inner = self.foresight.lock();
+        inner.busy = false;
+        inner.trouble = trouble;
+        inner.next = time::after(self.now, again);
+        inner.cached = None;
+        if history.is_some() {
+            inner.history = history;
+        }
+        let since = std::mem::take(&mut inner.since);
+        if let Some(mut forecaster) = forecaster {
+            since.into_iter().for_each(|sample| forecaster.observe(sample));
+            inner.forecaster = Some(Arc::new(forecaster));
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The observe step: everything that is read for one decision, and nothing that is decided.
+//!
+//! What comes in: the intent, the target's scale, what is remembered. What goes out: an `Observation` in the decision's
+//! words, and the forecasts as they are shown. All metrics are read at the same time; one that hangs holds up nothing
+//! but itself, for at most its deadline.
+
+use std::time::Duration;
+
+use decide::{ForeignWrite, Health, MetricObservation, Observation, Replicas};
+use futures::future::join_all;
+use health::snapshot::{HealthSnapshot, HealthStatus};
+use jiff::Timestamp;
+use kube::Api;
+use kube::api::DynamicObject;
+use series::{Absence, AbsenceReason, Reading};
+use telemetry::metrics::Step;
+
+use crate::actuate::FIELD_MANAGER;
+use crate::context::Context;
+use crate::foresee::View;
+use crate::memory::{PolicyMemory, SignalMemory};
+use crate::pods::{PodCount, selector};
+use crate::signals::Sources;
+use crate::startups::Startups;
+use crate::target::Scale;
+use crate::validate::{Intent, Target};
+
+/// How long after somebody else's write it is still mentioned.
+const FOREIGN_FOR: Duration = Duration::from_secs(600);
+
+/// What was observed, and what belongs to it on the page.
+pub(crate) struct Observed {
+    pub(crate) observation: Observation,
+    pub(crate) pods: PodCount,
+    pub(crate) views: Vec<View>,
+}
+
+/// Reads everything.
+pub(crate) async fn observe(
+    context: &Context,
+    memory: &mut PolicyMemory,
+    intent: &Intent,
+    scale: &Scale,
+    now: Timestamp,
+) -> Observed {
+    let namespace = memory.key.namespace.to_string();
+    let pods = count_pods(context, memory, &namespace, scale);
+    let readings = read(context, memory, intent, now).await;
+    let begun = std::time::Instant::now();
+    let startup = memory.startups.get_or_insert_default().observed();
+    let lead = startup.p95.unwrap_or(Duration::from_secs(120));
+    let mut metrics = Vec::new();
+    let mut views = Vec::new();
+    for ((signal, reading), policy) in intent.signals.iter().zip(readings).zip(&intent.policy.metrics) {
+        let source = memory.sources.as_ref().and_then(|s| s.all.get(metrics.len())?.as_ref().ok().cloned());
+        let kept = kept(memory, intent, &signal.name);
+        kept.note(now, &reading);
+        let view = if policy.forecast {
+            if let Some(source) = &source {
+                kept.foresight.tend(now, source, &context.workshop, context.phase(&signal.name));
+            }
+            kept.foresight.view(now, lead).await
+        } else {
+            View::off()
+        };
+        if let Some(history) = kept.foresight.new_history() {
+            kept.chart.seed(&history);
+            seed_ledger(memory, policy.target, &history, intent);
+        }
+        let kept = self::kept(memory, intent, &signal.name);
+        let (short, long) = kept.short_and_long();
+        metrics.push(MetricObservation {
+            short,
+            long,
+            outlook: view.outlook.clone(),
+            standing: view.standing,
+            ..MetricObservation::fresh(signal.name.clone(), reading)
+        });
+        views.push(view);
+    }
+    context.metrics.step(Step::Forecast, begun.elapsed().as_secs_f64());
+    let replicas = Replicas {
+        spec: scale.replicas,
+        // A target that doesn't say which pods are its own is taken at its word.
+        ready: if scale.selector.is_empty() { scale.replicas } else { pods.ready },
+        pending: pods.pending,
+        unschedulable: pods.unschedulable,
+        crash_looping: pods.crash_looping,
+    };
+    let health = gate(&context.snapshot.borrow().health, &namespace, intent);
+    let foreign_writer = foreign(context, memory, &intent.target, scale, now).await;
+    let observation = Observation {
+        replicas,
+        rollout: pods.rollout,
+        health,
+        metrics,
+        startup,
+        foreign_writer,
+        pod_budget: context.budget.left(now),
+        ..Observation::of(scale.replicas)
+    };
+    Observed { observation, pods, views }
+}
+
+fn kept<'a>(memory: &'a mut PolicyMemory, intent: &Intent, name: &str) -> &'a mut SignalMemory {
+    // A forecaster learns for one query and one set of settings; others begin anew.
+    let source = intent.signals.iter().find(|s| s.name == name).map(|s| format!("{:?}", s.source));
+    let made_for = format!("{source:?} {:?}", intent.forecast);
+    let stale = memory.signals.get(name).is_some_and(|kept| kept.made_for != made_for);
+    if stale {
+        memory.signals.remove(name);
+    }
+    memory.signals.entry(name.to_owned()).or_insert_with(|| SignalMemory::new(&intent.forecast, made_for))
+}
+
+/// The peaks of past days, from history, so that savings are counted from the first hour on.
+fn seed_ledger(memory: &mut PolicyMemory, target: f64, history: &series::Series, intent: &Intent) {
+    for (at, value) in history.iter() {
+        if let Some(value) = value {
+            let replicas = (value / target).ceil().clamp(0.0, f64::from(u32::MAX)) as u32;
+            memory.ledger.needed(at, replicas.clamp(intent.policy.min_replicas, intent.policy.max_replicas));
+        }
+    }
+}
+
+fn count_pods(context: &Context, memory: &mut PolicyMemory, namespace: &str, scale: &Scale) -> PodCount {
+    let Some(selector) = selector(&scale.selector) else { return PodCount::default() };
+    let pods = context.pods.count(namespace, &selector);
+    match &mut memory.startups {
+        Some(startups) => startups.note(&pods.startups),
+        None => {
+            let mut startups = Startups::restore(memory.written.as_ref().and_then(|(s, _)| s.startup.as_ref()));
+            // With measurements from before, the pods that are here already are in them.
+            if startups.is_empty() {
+                startups.note(&pods.startups);
+            } else {
+                startups.skip(&pods.startups);
+            }
+            memory.startups = Some(startups);
+        }
+    }
+    pods
+}
+
+async fn read(context: &Context, memory: &mut PolicyMemory, intent: &Intent, now: Timestamp) -> Vec<Reading> {
+    let begun = std::time::Instant::now();
+    let Some(Sources { all, .. }) = memory.sources.clone() else {
+        let absence = || Absence::new(AbsenceReason::NotYetRead, "nothing was asked yet");
+        return intent.signals.iter().map(|_| Reading::Absent(absence())).collect();
+    };
+    let readings = all.into_iter().map(|source| async move {
+        match source {
+            Ok(source) => source.reading(now).await,
+            Err(absence) => Reading::Absent(absence),
+        }
+    });
+    let readings = join_all(readings).await;
+    context.metrics.step(Step::Read, begun.elapsed().as_secs_f64());
+    readings
+}
+
+/// What the health checks that the policy names say. A check that isn't there, or wasn't run yet, is no blessing.
+fn gate(health: &HealthSnapshot, namespace: &str, intent: &Intent) -> Health {
+    if intent.checks.is_empty() && intent.groups.is_empty() {
+        return Health::Unchecked;
+    }
+    let mut troubles = Vec::new();
+    let mut since = Timestamp::MIN;
+    for name in &intent.checks {
+        let id = format!("{namespace}/{name}");
+        match health.nodes.iter().find(|n| n.id == id) {
+            Some(node) if matches!(node.status, HealthStatus::Pass | HealthStatus::Warn) => {
+                since = since.max(node.since.unwrap_or(Timestamp::MIN));
+            }
+            Some(node) => troubles.push(format!("HealthCheck {name} says {}: {}", node.status.as_str(), node.output)),
+            None => troubles.push(format!("there is no HealthCheck {name}")),
+        }
+    }
+    for name in &intent.groups {
+        let members: Vec<_> =
+            health.nodes.iter().filter(|n| n.id.starts_with(&format!("{namespace}/")) && n.groups.contains(name)).collect();
+        if members.is_empty() {
+            troubles.push(format!("no HealthCheck is in group {name}"));
+        }
+        for node in members {
+            if matches!(node.status, HealthStatus::Pass | HealthStatus::Warn) {
+                since = since.max(node.since.unwrap_or(Timestamp::MIN));
+            } else {
+                troubles.push(format!("{} of group {name} says {}", node.title, node.status.as_str()));
+            }
+        }
+    }
+    if troubles.is_empty() { Health::Healthy { since } } else { Health::Unhealthy { what: troubles.join("; ") } }
+}
+
+/// Whether somebody else changed the replicas since the last look, and who.
+async fn foreign(
+    context: &Context,
+    memory: &mut PolicyMemory,
+    target: &Target,
+    scale: &Scale,
+    now: Timestamp,
+) -> Option<ForeignWrite> {
+    if memory.expected.is_some_and(|expected| expected != scale.replicas) {
+        let who = writer(context, &memory.key.namespace, target, scale).await;
+        memory.foreign = Some(ForeignWrite { at: now, who, replicas: scale.replicas });
+    }
+    memory.foreign.clone().filter(|f| series::time::since(now, f.at) < FOREIGN_FOR)
+}
+
+/// The last field manager but ours that wrote replicas, as far as the object tells.
+async fn writer(context: &Context, namespace: &str, target: &Target, scale: &Scale) -> String {
+    let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), namespace, &scale.resource);
+    let unknown = || "somebody".to_owned();
+    let Ok(object) = api.get_metadata(&target.name).await else { return unknown() };
+    let field = if scale.hpa.is_some() { "f:minReplicas" } else { "f:replicas" };
+    let owns = |fields: &serde_json::Value| fields.get("f:spec").is_some_and(|spec| spec.get(field).is_some());
+    object
+        .metadata
+        .managed_fields
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|entry| entry.fields_v1.as_ref().is_some_and(|f| owns(&f.0)))
+        .filter(|entry| entry.manager.as_deref() != Some(FIELD_MANAGER))
+        .max_by_key(|entry| entry.time.as_ref().map(|t| t.0))
+        .and_then(|entry| entry.manager)
+        .unwrap_or_else(unknown)
+}
+
+impl View {
+    /// Of a metric that isn't forecast.
+    fn off() -> Self {
+        Self {
+            outlook: decide::Outlook::Unknown {
+                reason: "Off".to_owned(),
+                message: "this metric isn't forecast".to_owned(),
+            },
+            standing: None,
+            record: None,
+            drawn: None,
+        }
+    }
+}
+

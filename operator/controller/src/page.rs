@@ -1,0 +1,284 @@
+//! From an outcome to what the page shows of a policy. Pure but for the memory it reads.
+
+use std::sync::Arc;
+
+use decide::{Outlook, Source};
+use health::snapshot as page;
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use series::{Reading, time};
+
+use crate::actuate::{Actuation, Skip};
+use crate::foresee::{View, score_at};
+use crate::memory::PolicyMemory;
+use crate::outcome::{Decided, driver};
+use crate::validate::{Intent, SignalSource};
+
+/// What the page shows after a decision.
+pub(crate) fn decided(
+    memory: &PolicyMemory,
+    intent: &Intent,
+    decided: &Decided,
+    views: &[View],
+    conditions: &[Condition],
+    next_change: Option<&page::NextChange>,
+    trace_id: Option<String>,
+) -> page::PolicySnapshot {
+    let record = &decided.record;
+    let recommendation = &record.recommendation;
+    let mut metrics: Vec<page::MetricSnapshot> =
+        (0..intent.signals.len()).map(|i| metric(memory, intent, decided, views, i)).collect();
+    // The driving metric first.
+    if let Some(driving) = &recommendation.driver.metric {
+        metrics.sort_by_key(|m| *m.name != **driving);
+    }
+    let startup = record.observation.startup;
+    page::PolicySnapshot {
+        mode: mode(record.policy.mode),
+        replicas: page::Replicas {
+            current: decided.replicas(),
+            ready: record.observation.replicas.ready,
+            desired: recommendation.target,
+            min: recommendation.effective_min,
+            max: recommendation.effective_max,
+        },
+        need: record.recommendation.data_fresh.then(|| f64::from(recommendation.uncapped)),
+        driver: driver(&recommendation.driver),
+        reason: decided.sentence.clone(),
+        metrics,
+        next_change: next_change.cloned(),
+        startup: startup
+            .p95
+            .map(|p95| page::Startup { p95_seconds: p95.as_secs_f64(), samples: startup.samples }),
+        lead_time_seconds: recommendation.lead.as_secs() as u32,
+        trace_id,
+        ..bare(memory, intent, conditions, record.now)
+    }
+}
+
+/// What the page shows where nothing was decided.
+pub(crate) fn bare(
+    memory: &PolicyMemory,
+    intent: &Intent,
+    conditions: &[Condition],
+    now: Timestamp,
+) -> page::PolicySnapshot {
+    let reason = conditions.first().map(|c| c.message.clone()).unwrap_or_default();
+    page::PolicySnapshot {
+        namespace: memory.key.namespace.clone(),
+        name: memory.key.name.clone(),
+        target: page::Target {
+            api_version: intent.target.api_version.clone().unwrap_or_default(),
+            kind: intent.target.kind.clone(),
+            name: intent.target.name.clone(),
+        },
+        mode: mode(intent.policy.mode),
+        paused: intent
+            .pause
+            .as_ref()
+            .filter(|p| p.until.is_none_or(|until| now < until))
+            .map(|p| page::Pause { until: p.until, reason: p.reason.clone() }),
+        replicas: page::Replicas { min: intent.policy.min_replicas, max: intent.policy.max_replicas, ..page::Replicas::default() },
+        need: None,
+        driver: String::new(),
+        reason,
+        conditions: conditions.iter().map(condition).collect(),
+        metrics: Vec::new(),
+        ready_replicas: memory.ready_chart.series(),
+        desired_replicas: memory.desired_chart.series(),
+        decisions: memory.decisions.iter().cloned().collect(),
+        next_change: None,
+        startup: None,
+        lead_time_seconds: 0,
+        saved: memory.ledger.since.map(|since| page::Saved {
+            replica_hours: memory.ledger.seconds / 3_600.0,
+            against: format!("{} replicas all the time", memory.ledger.peak().unwrap_or(0)),
+            since,
+        }),
+        backtest: None,
+        updated: now,
+        trace_id: None,
+    }
+}
+
+fn mode(mode: decide::Mode) -> page::Mode {
+    match mode {
+        decide::Mode::Auto => page::Mode::Auto,
+        decide::Mode::Recommend => page::Mode::Recommend,
+    }
+}
+
+fn condition(condition: &Condition) -> page::ConditionSnapshot {
+    page::ConditionSnapshot {
+        kind: condition.type_.clone(),
+        status: match condition.status.as_str() {
+            "True" => page::ConditionStatus::True,
+            "False" => page::ConditionStatus::False,
+            _ => page::ConditionStatus::Unknown,
+        },
+        reason: condition.reason.clone(),
+        message: condition.message.clone(),
+        since: condition.last_transition_time.0,
+    }
+}
+
+fn metric(
+    memory: &PolicyMemory,
+    intent: &Intent,
+    decided: &Decided,
+    views: &[View],
+    index: usize,
+) -> page::MetricSnapshot {
+    let signal = &intent.signals[index];
+    let record = &decided.record;
+    let recommendation = &record.recommendation;
+    let kept = memory.signals.get(&signal.name);
+    let reading = record.observation.metric(&signal.name).map(|m| &m.reading);
+    let sample = match reading {
+        Some(Reading::Fresh(sample) | Reading::Stale { sample, .. }) => Some(*sample),
+        _ => None,
+    };
+    let candidates = recommendation
+        .candidates
+        .iter()
+        .filter(|c| c.metric.as_deref() == Some(signal.name.as_str()))
+        .filter_map(|c| {
+            Some(page::Candidate {
+                kind: kind(c.source).to_owned(),
+                replicas: f64::from(c.replicas?),
+                message: c.message.clone(),
+                wins: c.source == recommendation.driver.source && c.metric == recommendation.driver.metric,
+            })
+        })
+        .collect();
+    let view = views.get(index);
+    page::MetricSnapshot {
+        name: Arc::from(signal.name.as_str()),
+        query: match &signal.source {
+            SignalSource::Prometheus { query } => query.clone(),
+        },
+        unit: String::new(),
+        target: record.policy.metrics.get(index).map_or(0.0, |m| m.target),
+        value: reading.and_then(Reading::fresh),
+        age_seconds: sample.map(|s| time::since(record.now, s.time()).as_secs_f64()),
+        absence: reading.and_then(Reading::absence),
+        candidates,
+        recent: kept.and_then(|k| k.chart.series()),
+        capacity: kept.and_then(|k| k.capacity.series()),
+        hindcast: kept.and_then(|k| k.hindcast.series()),
+        forecast: view.and_then(|v| v.drawn.clone()),
+        standing: view.map(|v| standing(v, decided)),
+    }
+}
+
+/// The page's word for a step of the decision.
+fn kind(source: Source) -> &'static str {
+    match source {
+        Source::Predictive | Source::Keep => "predictive",
+        Source::Calendar => "calendar",
+        Source::Backlog => "backlog",
+        Source::Fallback => "fallback",
+        _ => "reactive",
+    }
+}
+
+fn standing(view: &View, decided: &Decided) -> page::Standing {
+    let recommendation = &decided.record.recommendation;
+    let active = recommendation.is_forecast_active() && matches!(view.outlook, Outlook::Forecast(_));
+    let (reason, message) = match &view.outlook {
+        Outlook::Unknown { reason, message } => (reason.clone(), message.clone()),
+        Outlook::Forecast(_) if active => ("Active".to_owned(), String::new()),
+        Outlook::Forecast(_) => (recommendation.stance_reason.to_string(), String::new()),
+    };
+    let record = view.record.as_ref();
+    let score = record.and_then(|r| score_at(r, recommendation.lead));
+    page::Standing {
+        active,
+        reason,
+        message: if message.is_empty() {
+            record.map(|r| r.chosen_because.clone()).unwrap_or_default()
+        } else {
+            message
+        },
+        model: record.map(|r| r.model.clone()).unwrap_or_default(),
+        error_ratio: score.map(|s| s.versus_last_value.max(s.versus_yesterday)),
+        coverage: score.map(|s| s.coverage_95),
+        coverage_target: score.map(|_| 0.95),
+        seasons_seconds: record.map(|r| r.seasons.iter().map(|s| s.period.as_secs()).collect()).unwrap_or_default(),
+        history_seconds: record.map_or(0, |r| r.history.as_secs()),
+    }
+}
+
+/// The line of a decision on the time line, where it did or said something new.
+pub(crate) fn entry(
+    decided: &Decided,
+    last: Option<&page::DecisionEntry>,
+    trace_id: Option<String>,
+) -> Option<page::DecisionEntry> {
+    let recommendation = &decided.record.recommendation;
+    let (outcome, from, to) = match &decided.actuation {
+        Actuation::Applied(applied) => (page::Outcome::Scaled, applied.from(), applied.to()),
+        Actuation::Refused(_) => (page::Outcome::Refused, recommendation.current, recommendation.target),
+        Actuation::Skipped(Skip::Suggested(to)) => (page::Outcome::Suggested, recommendation.current, *to),
+        Actuation::Skipped(_) if recommendation.uncapped != recommendation.target => {
+            (page::Outcome::Held, recommendation.current, recommendation.target)
+        }
+        Actuation::Skipped(_) => return None,
+    };
+    let limits: Vec<page::LimitEntry> = recommendation
+        .limits
+        .iter()
+        .map(|l| page::LimitEntry { reason: l.reason.to_string(), message: l.message.clone() })
+        .collect();
+    let same = |e: &page::DecisionEntry| {
+        let words = |limits: &[page::LimitEntry]| limits.iter().map(|l| l.reason.clone()).collect::<Vec<_>>();
+        e.outcome == outcome && e.to == to && words(&e.limits) == words(&limits)
+    };
+    if outcome != page::Outcome::Scaled && last.is_some_and(same) {
+        return None;
+    }
+    Some(page::DecisionEntry {
+        at: decided.record.now,
+        outcome,
+        from,
+        to,
+        driver: driver(&recommendation.driver),
+        message: decided.sentence.clone(),
+        limits,
+        trace_id,
+    })
+}
+
+/// The next change that the forecast expects: the first step whose need isn't the present target, one lead time
+/// earlier for a rise.
+pub(crate) fn next_change(decided: &Decided, intent: &Intent, views: &[View]) -> Option<page::NextChange> {
+    let recommendation = &decided.record.recommendation;
+    let foresight = recommendation.stance.foresight?;
+    let (now, target) = (decided.record.now, recommendation.target);
+    let need = |value: f64, per_replica: f64| {
+        let replicas = (value * foresight.margin / per_replica).ceil().max(0.0) as u32;
+        replicas.clamp(recommendation.effective_min, recommendation.effective_max)
+    };
+    // For each step the largest need over the metrics.
+    let mut needs: std::collections::BTreeMap<Timestamp, (u32, &str)> = std::collections::BTreeMap::new();
+    for (index, view) in views.iter().enumerate() {
+        let (Outlook::Forecast(forecast), Some(metric)) = (&view.outlook, decided.record.policy.metrics.get(index))
+        else {
+            continue;
+        };
+        if metric.kind != decide::MetricKind::AverageValue {
+            continue;
+        }
+        for (at, value) in forecast.path(foresight.level).filter(|(at, _)| *at > now) {
+            let entry = needs.entry(at).or_insert((0, intent.signals[index].name.as_str()));
+            let replicas = need(value, metric.target);
+            if replicas > entry.0 {
+                *entry = (replicas, intent.signals[index].name.as_str());
+            }
+        }
+    }
+    let (at, (replicas, metric)) = needs.iter().find(|(_, (n, _))| n.abs_diff(target) > target / 20)?;
+    let at = if *replicas > target { time::before(*at, recommendation.lead).max(now) } else { *at };
+    let direction = if *replicas > target { "more" } else { "less" };
+    Some(page::NextChange { at, replicas: *replicas, reason: format!("{metric} is forecast to ask for {direction}") })
+}
