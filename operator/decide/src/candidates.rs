@@ -15,7 +15,7 @@ use crate::predictive::highest;
 use crate::reactive::{self, OVERLOAD, SURGE, SURGE_HEADROOM};
 use crate::recommendation::{Candidate, CandidateReason, Source};
 use crate::stance::{Foresight, Stance};
-use crate::validate::Validated;
+use crate::validate::{Validated, sane};
 
 /// What all steps share.
 pub(crate) struct Scene<'a> {
@@ -159,8 +159,8 @@ fn surge_candidate(
     found: &mut Found,
 ) {
     let Burst { mean, .. } = metric.memory.burst;
-    let short = metric.observed.and_then(|o| o.short).filter(|s| s.is_finite()).unwrap_or(value);
-    let long = metric.observed.and_then(|o| o.long).or(mean).filter(|l| *l > 0.0);
+    let short = sane(metric.observed.and_then(|o| o.short)).unwrap_or(value);
+    let long = sane(metric.observed.and_then(|o| o.long)).or(mean).filter(|l| *l > 0.0);
     // A handful of requests more than nothing is no surge.
     let matters = short > metric.per_replica;
     let surges = matters && long.is_some_and(|long| short >= SURGE * long);
@@ -357,7 +357,7 @@ fn learning(
 }
 
 fn arrivals(queue: &QueueObservation) -> f64 {
-    queue.arrivals.or(queue.served).filter(|a| a.is_finite()).unwrap_or(0.0).max(0.0)
+    sane(queue.arrivals).or(sane(queue.served)).unwrap_or(0.0)
 }
 
 /// Messages per second that one consumer finishes: the user's word, or what was learnt.

@@ -103,7 +103,7 @@ pub fn recommend(policy: &Policy, observation: &Observation, history: &History, 
             (metric, found)
         })
         .collect();
-    static_candidates(&calendar, policy, current, &metrics, &mut candidates);
+    static_candidates(&calendar, current, &metrics, &mut candidates);
 
     // 4. The largest wins, 5. and meets the limits.
     let (uncapped, driver) = largest(&candidates, current);
@@ -155,7 +155,6 @@ fn pace(
 /// Answers that no metric gives.
 fn static_candidates(
     calendar: &InForce<'_>,
-    policy: &Policy,
     current: u32,
     metrics: &[(Validated<'_>, Found)],
     out: &mut Vec<Candidate>,
@@ -189,13 +188,6 @@ fn static_candidates(
             message: format!("no metric is fresh; {current} replicas run"),
         });
     }
-    out.push(Candidate {
-        source: Source::Minimum,
-        metric: None,
-        replicas: Some(policy.min_replicas),
-        reason: CandidateReason::PolicyMinimum,
-        message: format!("the policy's minimum is {}", policy.min_replicas),
-    });
     out.sort_by_key(|candidate| Reverse((candidate.counts(), candidate.replicas)));
 }
 
@@ -226,8 +218,8 @@ fn limited(
     let current = observation.replicas.spec;
     let bounds = calendar.bounds;
     let mut trail = Trail::new(uncapped);
-    if let Some(stop) = untouchable(policy, observation, bounds, now) {
-        trail.bend(current, stop.0, || stop.1);
+    if let Some((reason, message)) = untouchable(policy, observation, bounds, now) {
+        trail.stop(current, reason, message);
         return trail.finish();
     }
     // As the HPA: what is out of bounds is brought back at once, whatever the metrics say.
@@ -344,7 +336,8 @@ fn watch_benefit(
     if !matches!(metric.policy.kind, MetricKind::Backlog(_)) {
         return;
     }
-    let Some(served) = metric.observed.and_then(|o| o.queue).and_then(|q| q.served) else { return };
+    let served = metric.observed.and_then(|o| o.queue).and_then(|q| q.served);
+    let Some(served) = crate::validate::sane(served) else { return };
     let Some(mut up) = next.last_up else { return };
     let since = time::since(now, up.at);
     let Some(before) = up.served else {

@@ -130,8 +130,6 @@ words! {
         Fallback,
         /// Nothing: the replicas there are.
         Current,
-        /// The policy's minimum.
-        Minimum,
     }
 }
 
@@ -170,8 +168,6 @@ words! {
         QueueIdle,
         /// Nothing is known of the consumers' throughput yet.
         LearningThroughput,
-        /// The minimum of the policy.
-        PolicyMinimum,
         /// Replicas as they are.
         AsIs,
     }

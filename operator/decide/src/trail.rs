@@ -25,6 +25,12 @@ impl Trail {
         }
     }
 
+    /// Stops at `to`, and says so even where the number was there already.
+    pub(crate) fn stop(&mut self, to: u32, reason: LimitReason, message: String) {
+        self.limits.push(Limit { reason, message, from: self.replicas, to });
+        self.replicas = to;
+    }
+
     pub(crate) fn at_least(&mut self, floor: u32, reason: LimitReason, message: impl FnOnce() -> String) {
         if self.replicas < floor {
             self.bend(floor, reason, message);

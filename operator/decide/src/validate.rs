@@ -58,7 +58,9 @@ pub(crate) fn validate<'a>(
     if let (Some(value), Some(observed)) = (fresh, observed) {
         match policy.kind {
             MetricKind::Backlog(_) => learn_throughput(&mut memory, observation, observed, value, now),
-            MetricKind::AverageValue | MetricKind::Value => memory.burst.observe(now, value, observed.long),
+            MetricKind::AverageValue | MetricKind::Value => {
+                memory.burst.observe(now, value, sane(observed.long));
+            }
         }
         if let Some(look) = observed.utilisation.filter(|_| !observation.rollout) {
             memory.capacity.observe(now, look);
@@ -112,7 +114,7 @@ fn glitch(
     let (at, last) = memory.burst.last?;
     let near = |other: f64| value <= GLITCH * other;
     let jumped = last > 0.0 && time::since(now, at) <= LONGEST_GAP && !near(last);
-    let confirmed = memory.suspect.is_some_and(near) || observed.short.is_some_and(near);
+    let confirmed = memory.suspect.is_some_and(near) || sane(observed.short).is_some_and(near);
     (jumped && !confirmed).then(|| {
         Absence::new(
             AbsenceReason::Implausible,
@@ -130,11 +132,16 @@ fn learn_throughput(
     backlog: f64,
     now: Timestamp,
 ) {
-    if let Some(served) = observed.queue.and_then(|q| q.served)
+    if let Some(served) = sane(observed.queue.and_then(|q| q.served))
         && !observation.rollout
     {
         memory.throughput.observe(now, served, observation.replicas.ready, backlog);
     }
+}
+
+/// A number that can be counted with, if it is one. Squares of what is beyond it wouldn't be finite.
+pub(crate) fn sane(value: Option<f64>) -> Option<f64> {
+    value.filter(|v| (0.0..1e100).contains(v))
 }
 
 /// What one replica can carry: the user's word, what was learnt, or the target.
