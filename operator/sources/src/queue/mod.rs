@@ -2,6 +2,7 @@
 //! broker's own words into a [`QueueReading`] or a reasoned absence, and never into a zero that nobody counted.
 
 mod dial;
+pub mod kafka;
 mod link;
 mod meter;
 pub mod nats;
