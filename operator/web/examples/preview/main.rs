@@ -21,7 +21,8 @@ async fn main() -> std::io::Result<()> {
     let frozen: Option<Timestamp> = args.next().and_then(|s| s.parse().ok());
 
     let started = Timestamp::now();
-    let mut meta = Meta::new(env!("CARGO_PKG_VERSION"), "foresail-7c9d5-x2x4k", started);
+    let mut meta =
+        Meta::new(env!("CARGO_PKG_VERSION"), "foresail-7c9d5-x2x4k", frozen.unwrap_or(started));
     meta.leader = true;
     "preview, made-up data".clone_into(&mut meta.source);
     meta.speed = if frozen.is_some() { 0.0 } else { speed };
@@ -35,7 +36,13 @@ async fn main() -> std::io::Result<()> {
     let (sender, receiver) = watch::channel(Snapshot::new(meta));
     world::tell(&sender, time(), true);
 
-    let web = web::Web::new(receiver, telemetry::metrics::Metrics::new());
+    // Tests want to see a dead connection noticed sooner than people need to.
+    let heartbeat = std::env::var("PREVIEW_HEARTBEAT_MS").ok().and_then(|ms| ms.parse().ok());
+    let limits = web::Limits {
+        heartbeat: heartbeat.map_or(web::Limits::default().heartbeat, Duration::from_millis),
+        ..web::Limits::default()
+    };
+    let web = web::Web::with_limits(receiver, telemetry::metrics::Metrics::new(), limits);
     web.probes().check("preview").pass();
     let listener = tokio::net::TcpListener::bind(&listen).await?;
     println!("http://{}", listener.local_addr()?);

@@ -13,7 +13,7 @@ use crate::share;
 
 const STEP: i64 = 60;
 const PAST: i64 = 2 * 24 * 60;
-const AHEAD: i64 = 6 * 60;
+const AHEAD: i64 = 8 * 60;
 
 /// One workload: name, namespace, kind, base and peak load, target per replica, hour of the peak, max replicas.
 struct Workload {
@@ -298,7 +298,7 @@ fn candidates(w: &Workload, need: f64, predicted: f64, trusted: bool, leads: &st
     };
     let mut all = vec![entry(
         "reactive",
-        need.ceil(),
+        need,
         format!("{:.0} {} now, {} per replica", need * w.target, w.unit, w.target),
         !trusted,
     )];
