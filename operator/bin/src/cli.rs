@@ -16,6 +16,8 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Replay a policy over recorded load, beside the HPA and others
+    Backtest(cmd::backtest::Args),
     /// Run the operator
     Run(cmd::run::Args),
     /// Print the custom resource definitions
@@ -38,6 +40,7 @@ pub(crate) enum Output {
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
+        Command::Backtest(args) => cmd::backtest::main(args),
         Command::Run(args) => cmd::run::main(args),
         Command::Crds(args) => cmd::crds::main(args),
     };

@@ -1,7 +1,9 @@
 //! The `foresail` executable: allocator, TLS provider, and hand over to the command line.
 
 mod cli;
+mod cluster;
 mod cmd;
+
 
 use std::process::ExitCode;
 

@@ -1,10 +1,296 @@
-//! `foresail run`: the operator.
+//! `foresail run`: the operator. Wires the controller, the web server and telemetry together, and ends them in order.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use api::units;
+use controller::lease::{LeaseSettings, Leadership};
+use controller::{Progress, Wiring};
+use health::snapshot::{Maintenance, Meta, Snapshot};
+use jiff::Timestamp;
+use telemetry::metrics::Metrics;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli;
+use crate::cluster::Cluster;
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    #[command(flatten)]
+    cluster: Cluster,
+    /// Prometheus for policies that name none
+    #[arg(long, value_name = "URL", env = "FORESAIL_PROMETHEUS_URL")]
+    prometheus_url: Option<String>,
+    /// Namespace to look after; may be given several times. Default: all
+    #[arg(long = "namespace", value_name = "NAME")]
+    namespaces: Vec<String>,
+    /// Address of probes, metrics, API and page
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Take part in the election of the one instance that acts
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    leader_election: bool,
+    /// Namespace of the election's Lease. Default: the one of the pod or the context
+    #[arg(long, value_name = "NAME")]
+    leader_election_namespace: Option<String>,
+    /// Name of the election's Lease
+    #[arg(long, value_name = "NAME", default_value = "foresail")]
+    leader_election_name: String,
+    /// How long an instance that gives no sign of life still counts as the leader
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = units::duration)]
+    lease_duration: Duration,
+    /// Time between two decisions for one policy
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = units::duration)]
+    interval: Duration,
+    /// How many policies are looked at at the same time
+    #[arg(long, value_name = "NUMBER", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
+    concurrency: u16,
+    /// Pods that all policies together may add in a minute. Default: no limit
+    #[arg(long, value_name = "NUMBER")]
+    pods_per_minute: Option<u32>,
+    /// Longest time one query may take
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = units::duration)]
+    query_timeout: Duration,
+    /// Name of this instance. Default: $POD_NAME, or the host's name
+    #[arg(long, value_name = "NAME", env = "POD_NAME")]
+    instance: Option<String>,
+    /// Time that work under way gets to end after SIGTERM
+    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = units::duration)]
+    shutdown_timeout: Duration,
+    /// Export metric series for each policy
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    per_policy_metrics: bool,
+    #[command(flatten)]
+    telemetry: TelemetryArgs,
+}
 
-pub(crate) fn main(_args: Args) -> anyhow::Result<ExitCode> {
-    Ok(ExitCode::SUCCESS)
+#[derive(Debug, clap::Args)]
+struct TelemetryArgs {
+    /// How log lines look. Default: for people on a terminal, JSON otherwise
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+    /// What is logged, such as info or info,sources=debug
+    #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "info")]
+    log_filter: String,
+    /// OTLP receiver for traces, metrics and logs, such as http://collector:4317
+    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    otlp_endpoint: Option<String>,
+    /// OTLP protocol
+    #[arg(long, value_name = "PROTOCOL", env = "OTEL_EXPORTER_OTLP_PROTOCOL", default_value = "grpc")]
+    otlp_protocol: OtlpProtocol,
+    /// Share of decisions whose trace is kept, 0 to 1
+    #[arg(long, value_name = "SHARE", env = "OTEL_TRACES_SAMPLER_ARG", default_value_t = 1.0)]
+    otlp_sample: f64,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum LogFormat {
+    /// Lines for people
+    Human,
+    /// One JSON object a line
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum OtlpProtocol {
+    /// gRPC
+    Grpc,
+    /// HTTP with protobuf bodies
+    #[value(alias = "http")]
+    #[value(name = "http/protobuf")]
+    Http,
+}
+
+pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
+    let runtime = cli::runtime()?;
+    let metrics = Metrics::new().per_policy(args.per_policy_metrics);
+    metrics.build(env!("CARGO_PKG_VERSION"), option_env!("FORESAIL_REVISION").unwrap_or("unknown"), "1.95");
+    // The OTLP exporters want the runtime's context, not a task of it.
+    let guard = {
+        let _entered = runtime.enter();
+        telemetry::tracing::init(&telemetry_settings(&args), &metrics)?
+    };
+    let result = runtime.block_on(operate(args, metrics));
+    let begun = Instant::now();
+    guard.shutdown(Duration::from_secs(5));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    if begun.elapsed() > Duration::from_secs(4) {
+        eprintln!("foresail: telemetry took {:.1} s to flush", begun.elapsed().as_secs_f64());
+    }
+    result.map(|()| ExitCode::SUCCESS)
+}
+
+fn telemetry_settings(args: &Args) -> telemetry::tracing::Settings {
+    use telemetry::otlp::Protocol;
+    use telemetry::tracing::{Format, Settings};
+    let given = &args.telemetry;
+    let otlp = given.otlp_endpoint.as_ref().filter(|e| !e.is_empty()).map(|endpoint| {
+        let protocol = match given.otlp_protocol {
+            OtlpProtocol::Grpc => Protocol::Grpc,
+            OtlpProtocol::Http => Protocol::Http,
+        };
+        telemetry::otlp::Settings {
+            sample_ratio: given.otlp_sample.clamp(0.0, 1.0),
+            instance: instance(args),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..telemetry::otlp::Settings::new(endpoint, protocol)
+        }
+    });
+    let format = match given.log_format {
+        Some(LogFormat::Human) => Format::Human,
+        Some(LogFormat::Json) => Format::Json,
+        None => Format::for_stderr(),
+    };
+    Settings { format, filter: given.log_filter.clone(), otlp }
+}
+
+/// Unique among instances: pods have unique names; processes on one host are told apart by their id.
+fn instance(args: &Args) -> String {
+    args.instance.clone().unwrap_or_else(|| {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        format!("{}-{}", host.trim(), std::process::id())
+    })
+}
+
+async fn operate(args: Args, metrics: Metrics) -> anyhow::Result<()> {
+    let instance = instance(&args);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), instance, "foresail starts");
+    let (client, namespace) = args.cluster.client().await?;
+    let (snapshot, seen) =
+        watch::channel(Snapshot::new(Meta::new(env!("CARGO_PKG_VERSION"), &*instance, Timestamp::now())));
+    let web = web::Web::new(seen, metrics.clone());
+    let listener =
+        TcpListener::bind(args.listen).await.with_context(|| format!("can't listen on {}", args.listen))?;
+    let address = listener.local_addr()?;
+    tracing::info!(%address, "probes, metrics, API and page");
+
+    let stop = CancellationToken::new();
+    let leave = CancellationToken::new();
+    let served = tokio::spawn(web.clone().serve(listener, leave.clone().cancelled_owned()));
+
+    let (progress, got) = watch::channel(Progress::Waiting("starting".to_owned()));
+    let (leadership, leads) = watch::channel(Leadership::default());
+    let ready = tokio::spawn(readiness(web.probes().check("controller"), got));
+    let told = tokio::spawn(tell_leader(snapshot.clone(), leads, instance.clone()));
+    let heartbeat = web.probes().heartbeat("controller", Duration::from_secs(60).max(args.interval * 4));
+    let lease = args.leader_election.then(|| LeaseSettings {
+        duration: args.lease_duration.max(Duration::from_secs(3)),
+        ..LeaseSettings::new(
+            args.leader_election_namespace.clone().unwrap_or(namespace),
+            args.leader_election_name.clone(),
+            instance.clone(),
+        )
+    });
+    let wiring = Wiring {
+        client,
+        metrics,
+        snapshot,
+        progress,
+        leadership,
+        lease,
+        beat: Arc::new(move || heartbeat.beat()),
+    };
+    let settings = controller::Settings {
+        prometheus_url: args.prometheus_url.clone(),
+        namespaces: args.namespaces.clone(),
+        interval: args.interval.max(Duration::from_secs(1)),
+        concurrency: args.concurrency,
+        pods_per_minute: args.pods_per_minute,
+        deadline: args.query_timeout,
+        ..controller::Settings::new(instance)
+    };
+    let mut controlled = tokio::spawn(controller::run(wiring, settings, stop.clone()));
+
+    let failed = tokio::select! {
+        signal = signalled() => { tracing::info!(signal, "asked to end"); None }
+        ended = &mut controlled => Some(ended),
+    };
+    if let Some(ended) = failed {
+        ended.context("the controller failed")?;
+        anyhow::bail!("the controller ended by itself");
+    }
+    end(&args, &web, &stop, controlled).await;
+    leave.cancel();
+    let begun = Instant::now();
+    if tokio::time::timeout(Duration::from_secs(3), served).await.is_err() {
+        tracing::warn!("some connections are still open");
+    }
+    tracing::info!(seconds = begun.elapsed().as_secs_f64(), "web server closed");
+    ready.abort();
+    told.abort();
+    Ok(())
+}
+
+/// Readiness first, then the work under way and the leadership, each phase with its duration.
+async fn end(args: &Args, web: &web::Web, stop: &CancellationToken, controlled: tokio::task::JoinHandle<()>) {
+    let grace = args.shutdown_timeout;
+    let announced = Maintenance {
+        scheduled: false,
+        shutdown_time: Timestamp::now(),
+        grace_period_seconds: grace.as_secs() as u32,
+        end_time: None,
+        reason: "this instance ends".to_owned(),
+    };
+    web.announce(announced, true);
+    tracing::info!("not ready any more");
+    let begun = Instant::now();
+    stop.cancel();
+    tokio::select! {
+        ended = tokio::time::timeout(grace, controlled) => match ended {
+            Ok(Ok(())) => tracing::info!(seconds = begun.elapsed().as_secs_f64(), "controller ended"),
+            Ok(Err(error)) => tracing::error!(%error, "the controller failed"),
+            Err(_) => tracing::warn!(seconds = begun.elapsed().as_secs_f64(), "work under way was abandoned"),
+        },
+        signal = signalled() => tracing::warn!(signal, "asked again; work under way is abandoned"),
+    }
+}
+
+async fn signalled() -> &'static str {
+    use tokio::signal::unix::{SignalKind, signal};
+    let wait = async |kind| match signal(kind) {
+        Ok(mut signals) => {
+            signals.recv().await;
+        }
+        Err(_) => std::future::pending().await,
+    };
+    tokio::select! {
+        () = wait(SignalKind::terminate()) => "SIGTERM",
+        () = wait(SignalKind::interrupt()) => "SIGINT",
+    }
+}
+
+async fn readiness(check: web::Check, mut progress: watch::Receiver<Progress>) {
+    loop {
+        match &*progress.borrow_and_update() {
+            Progress::Ready => check.pass(),
+            Progress::Waiting(why) => check.fail(why.clone()),
+        }
+        if progress.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn tell_leader(
+    snapshot: watch::Sender<Snapshot>,
+    mut leadership: watch::Receiver<Leadership>,
+    instance: String,
+) {
+    loop {
+        let now = leadership.borrow_and_update().clone();
+        snapshot.send_modify(|snapshot| {
+            let meta = Arc::make_mut(&mut snapshot.meta);
+            meta.leader = now.ours;
+            meta.leader_name = now.holder.clone();
+            meta.instance.clone_from(&instance);
+        });
+        if leadership.changed().await.is_err() {
+            return;
+        }
+    }
 }

@@ -1,0 +1,296 @@
+//! `foresail backtest`: a policy over recorded load, beside everything else one could run.
+
+use std::fs::File;
+use std::io::{BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use api::v1alpha1::AutoscalePolicy;
+use backtest::report::{Paint, html, table};
+use backtest::{Cadence, Comparison, Issued, Load, Setup, Suite};
+use controller::validate::{self, Intent, SignalSource};
+use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
+use series::{Series, time};
+
+use crate::cli;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  foresail backtest --policy web.yaml --prometheus http://prometheus:9090 --since 28d
+  foresail backtest --policy web.yaml --csv load.csv --html report.html
+  foresail backtest --csv load.csv --target 200 --startup 45s
+  foresail backtest --suite traces/ --startup 30s,60s,180s")]
+pub(crate) struct Args {
+    /// The AutoscalePolicy to replay, as YAML; its first metric is the load
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["target", "suite"])]
+    policy: Option<PathBuf>,
+    /// Instead of a policy: the load one replica carries, with every default
+    #[arg(long, value_name = "LOAD", conflicts_with = "policy")]
+    target: Option<f64>,
+    /// Recorded load: `timestamp,value` rows, RFC 3339 or seconds since 1970; a folder replays every CSV in it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["prometheus", "suite"], required_unless_present_any = ["prometheus", "suite"])]
+    csv: Option<PathBuf>,
+    /// Read the load from this Prometheus with the policy's own query
+    #[arg(long, value_name = "URL", requires = "policy")]
+    prometheus: Option<String>,
+    /// How far back to read from Prometheus; half of it is scored, up to 14d
+    #[arg(long, value_name = "DURATION", default_value = "28d", value_parser = parse_duration)]
+    since: Duration,
+    /// A folder of CSVs, each scaled to the same peak and replayed against the swept HPA; prints the bars by class
+    #[arg(long, value_name = "DIR", conflicts_with = "prometheus")]
+    suite: Option<PathBuf>,
+    /// In a suite, only series whose name holds this text
+    #[arg(long, value_name = "TEXT", requires = "suite", default_value = "")]
+    only: String,
+    /// How long pods take from creation to Ready, as the median; a suite takes several, with commas
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_delimiter = ',', value_parser = parse_duration)]
+    startup: Vec<Duration>,
+    /// Scale the load so that its peak needs this many replicas; a suite scales to 50 unless told otherwise
+    #[arg(long, value_name = "N")]
+    peak_replicas: Option<f64>,
+    /// How long the promise should be kept, such as 99.9%; instead of the policy's own
+    #[arg(long, value_name = "PERCENT", value_parser = parse_percent)]
+    protection: Option<f64>,
+    /// Break the measurements as in real incidents, one fault after the other over the scored days
+    #[arg(long)]
+    faults: bool,
+    /// Everything that happens by chance follows from it
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// What a replica costs an hour; adds a column of money
+    #[arg(long, value_name = "PRICE")]
+    price: Option<f64>,
+    /// For people or for machines
+    #[arg(long, value_enum, default_value = "table")]
+    output: Format,
+    /// Also write a page with charts: one file that loads nothing
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Also write every decision of every run as JSON lines
+    #[arg(long, value_name = "FILE")]
+    trace_out: Option<PathBuf>,
+    /// Leave out the replays at other protections and without forecasts
+    #[arg(long)]
+    quick: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// A table.
+    #[value(alias = "text")]
+    Table,
+    /// JSON.
+    Json,
+}
+
+pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
+    if let Some(folder) = &args.suite {
+        return suite(&args, folder);
+    }
+    let intent = intent(&args)?;
+    let (title, recording) = recording(&args, intent.as_ref())?;
+    let setup = setup(&args, intent.as_ref())?;
+    let load = setup.load(&recording).with_context(|| format!("can't replay {title}"))?;
+    let setup = faults(&args, setup, &load);
+    let (comparison, issued) = run(&setup, &load);
+    match args.output {
+        Format::Table => {
+            let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            print!("{}", table(&comparison, Paint { colour, price: args.price }));
+        }
+        Format::Json => println!("{}", serde_json::to_string_pretty(&comparison)?),
+    }
+    if let Some(path) = &args.html {
+        std::fs::write(path, html(&comparison, &title)).with_context(|| format!("can't write {}", path.display()))?;
+        eprintln!("wrote {}", path.display());
+    }
+    if let Some(path) = &args.trace_out {
+        trace(path, &setup, &load, &issued)?;
+        eprintln!("wrote {}", path.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run(setup: &Setup, load: &Load) -> (Comparison, Arc<Issued>) {
+    let bar = progress(backtest::names(setup).len() as u64 + 1);
+    bar.set_message("forecasts");
+    let issued = setup.issue(load);
+    bar.inc(1);
+    let comparison = backtest::compare(setup, load, &issued, &|name| {
+        bar.set_message(name.to_owned());
+        bar.inc(1);
+    });
+    bar.finish_and_clear();
+    (comparison, issued)
+}
+
+fn progress(length: u64) -> ProgressBar {
+    // Drawn on standard error, and only where that is a terminal.
+    let style = ProgressStyle::with_template("{spinner} {bar:32} {pos}/{len} {elapsed} {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::new(length).with_style(style);
+    bar.enable_steady_tick(Duration::from_millis(120));
+    bar
+}
+
+fn intent(args: &Args) -> anyhow::Result<Option<Intent>> {
+    let Some(path) = &args.policy else { return Ok(None) };
+    let text = std::fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))?;
+    let policy: AutoscalePolicy =
+        serde_saphyr::from_str(&text).with_context(|| format!("{} isn't an AutoscalePolicy", path.display()))?;
+    match validate::validate(&policy.spec, Duration::from_secs(15)) {
+        Ok(intent) => Ok(Some(intent)),
+        Err(found) => {
+            let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
+            bail!("{} can't be replayed:\n  {}", path.display(), lines.join("\n  "))
+        }
+    }
+}
+
+fn setup(args: &Args, intent: Option<&Intent>) -> anyhow::Result<Setup> {
+    let mut policy = match (intent, args.target) {
+        (Some(intent), _) => intent.policy.clone(),
+        (None, Some(target)) if target > 0.0 => decide::Policy::simple(1, 1_000, target),
+        (None, Some(target)) => bail!("--target is {target}; it must be above 0"),
+        (None, None) => decide::Policy::simple(1, 1_000, 80.0),
+    };
+    if policy.metrics.is_empty() {
+        bail!("the policy has no metric to replay");
+    }
+    // Only the load is replayed: a recording holds one signal, and a metric without one would block every way down.
+    policy.metrics.truncate(1);
+    if let Some(protection) = args.protection {
+        policy.protection = protection;
+    }
+    let startup = args.startup.first().copied().unwrap_or(Duration::from_secs(60));
+    let mut setup = Setup::new(policy, startup, args.seed);
+    setup.peak_replicas = args.peak_replicas;
+    setup.variants = !args.quick && args.suite.is_none();
+    if let Some(intent) = intent {
+        setup.cadence = Cadence { settings: intent.forecast.clone(), ..Cadence::default() };
+        setup.warm_up = intent.forecast.history;
+    }
+    Ok(setup)
+}
+
+/// Spreads the fault menu evenly over the scored part.
+fn faults(args: &Args, setup: Setup, load: &Load) -> Setup {
+    if !args.faults {
+        return setup;
+    }
+    let begin = backtest::RUN_IN as usize;
+    let every = (load.seconds() - begin) / 13;
+    backtest::with_faults(setup, backtest::menu(begin + every / 2, every))
+}
+
+fn recording(args: &Args, intent: Option<&Intent>) -> anyhow::Result<(String, Series)> {
+    if let Some(path) = &args.csv {
+        let name = path.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
+        return Ok((name, read_csv(path)?));
+    }
+    let (Some(url), Some(intent)) = (&args.prometheus, intent) else {
+        bail!("give --csv FILE, or --policy FILE with --prometheus URL")
+    };
+    let Some(signal) = intent.signals.first() else { bail!("the policy has no metric") };
+    #[expect(irrefutable_let_patterns, reason = "queue sources are to come, and have no history to replay")]
+    let SignalSource::Prometheus { query } = &signal.source else {
+        bail!("metric {} is no Prometheus query; only those have a history to replay", signal.name)
+    };
+    let series = cli::runtime()?.block_on(from_prometheus(url, query, args.since))?;
+    Ok((intent.target.to_string(), series))
+}
+
+fn read_csv(path: &Path) -> anyhow::Result<Series> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))?;
+    backtest::parse_csv(&text).with_context(|| format!("can't understand {}", path.display()))
+}
+
+async fn from_prometheus(url: &str, query: &str, since: Duration) -> anyhow::Result<Series> {
+    use sources::Source;
+    let pool = sources::Pool::default();
+    let mut config = sources::prometheus::Config::new(url, query);
+    config.deadline = Duration::from_secs(60);
+    let source = sources::prometheus::Prometheus::new(&pool, config)?;
+    let step = Duration::from_secs(60);
+    let now = time::align(Timestamp::now(), step);
+    let from = time::before(now, since);
+    let samples = source.history(from, now, step).await?;
+    let rows = samples.iter().map(|s| (s.time(), Some(s.value()))).collect();
+    backtest::to_series(rows).context("Prometheus gave too little history")
+}
+
+fn trace(path: &Path, setup: &Setup, load: &Load, issued: &Arc<Issued>) -> anyhow::Result<()> {
+    let file = File::create(path).with_context(|| format!("can't write {}", path.display()))?;
+    let mut out = BufWriter::with_capacity(1 << 20, file);
+    let mut failure: Option<anyhow::Error> = None;
+    backtest::record(setup, load, issued, &mut |tick| {
+        if failure.is_none()
+            && let Err(error) = backtest::line(&tick)
+                .map_err(anyhow::Error::from)
+                .and_then(|line| writeln!(out, "{line}").map_err(Into::into))
+        {
+            failure = Some(error);
+        }
+    });
+    if let Some(error) = failure {
+        return Err(error.context(format!("can't write {}", path.display())));
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn suite(args: &Args, folder: &Path) -> anyhow::Result<ExitCode> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .with_context(|| format!("can't read {}", folder.display()))?
+        .filter_map(|entry| entry.ok().map(|e| e.path()))
+        .filter(|path| path.extension().is_some_and(|e| e == "csv"))
+        .filter(|path| path.to_string_lossy().contains(&args.only))
+        .collect();
+    files.sort();
+    let intent = intent(args)?;
+    let mut setup = setup(args, intent.as_ref())?;
+    setup.peak_replicas = Some(args.peak_replicas.unwrap_or(50.0));
+    let bar = progress((files.len() * args.startup.len()) as u64);
+    let mut cells = Vec::new();
+    for path in &files {
+        let name = path.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
+        let replayed = read_csv(path).and_then(|recording| {
+            let load = setup.load(&recording)?;
+            let setup = faults(args, setup.clone(), &load);
+            let done = |name: &str| {
+                bar.set_message(name.to_owned());
+                bar.inc(1);
+            };
+            Ok(backtest::replay_series(&name, &recording, &setup, &args.startup, &done)?)
+        });
+        match replayed {
+            Ok(of_series) => cells.extend(of_series),
+            // A folder may hold other tables, such as a list of events.
+            Err(error) => eprintln!("left out {name}: {error:#}"),
+        }
+    }
+    bar.finish_and_clear();
+    if cells.is_empty() {
+        bail!("{} holds no CSV that can be replayed", folder.display());
+    }
+    let suite = Suite { cells };
+    match args.output {
+        Format::Table => print!("{}", suite.table()),
+        Format::Json => println!("{}", serde_json::to_string_pretty(&suite)?),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    api::units::duration(text).map_err(|e| e.to_string())
+}
+
+fn parse_percent(text: &str) -> Result<f64, String> {
+    let number: f64 = text.trim_end_matches('%').parse().map_err(|_| format!("{text:?} is no percentage"))?;
+    if (50.0..=99.99).contains(&number) { Ok(number / 100.0) } else { Err(format!("{text} isn't from 50% to 99.99%")) }
+}
