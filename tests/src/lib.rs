@@ -7,6 +7,7 @@
 #![allow(clippy::missing_panics_doc)]
 
 pub mod assets;
+pub mod chart;
 pub mod control_plane;
 pub mod exporter;
 pub mod foresail;

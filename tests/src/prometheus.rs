@@ -172,10 +172,7 @@ impl Prometheus {
             .arg(format!("--config.file={}", self.dir.path().join("prometheus.yml").display()))
             .arg(format!("--storage.tsdb.path={}", self.dir.path().join("data").display()))
             .arg(format!("--web.listen-address=127.0.0.1:{}", self.port))
-            .args([
-                "--storage.tsdb.retention.time=90d",
-                "--web.enable-lifecycle",
-            ])
+            .args(["--storage.tsdb.retention.time=90d", "--web.enable-lifecycle"])
             .args(["--enable-feature=exemplar-storage"]);
         if self.setup.web_config.is_some() {
             command.arg(format!("--web.config.file={}", self.dir.path().join("web.yml").display()));

@@ -74,7 +74,7 @@ impl Version {
                 object["apiVersion"] = "autoscaling/v2beta2".into();
             }
             ("apps/v1", "Deployment" | "StatefulSet" | "DaemonSet") => {
-                self.fit_pods(&mut object["spec"]["template"])
+                self.fit_pods(&mut object["spec"]["template"]);
             }
             (
                 "admissionregistration.k8s.io/v1",
