@@ -33,27 +33,30 @@ pub fn render(
     rendering: Rendering,
 ) -> Result<Value, serde_json::Error> {
     let mut value = serde_json::to_value(definition)?;
+    // `#[serde(default)]` on an option says that nothing is its default; API servers take that for a value of the wrong
+    // type.
+    strip(&mut value, &|key, value| key == "default" && value.is_null());
     if rendering == Rendering::Legacy {
-        strip(&mut value);
+        strip(&mut value, &|key, _| matches!(key, "x-kubernetes-validations" | "selectableFields"));
     }
     Ok(value)
 }
 
-/// Takes out, at any depth, what API servers before 1.25 don't know. Inside `properties` a key is a field's name and
-/// stays.
-fn strip(value: &mut Value) {
+/// Takes out, at any depth, what is `unwanted`. Inside `properties` a key is a field's name and stays.
+fn strip(value: &mut Value, unwanted: &dyn Fn(&str, &Value) -> bool) {
     match value {
         Value::Object(map) => {
-            map.remove("x-kubernetes-validations");
-            map.remove("selectableFields");
+            map.retain(|key, child| !unwanted(key, child));
             for (key, child) in map.iter_mut() {
                 match child {
-                    Value::Object(fields) if key == "properties" => fields.values_mut().for_each(strip),
-                    child => strip(child),
+                    Value::Object(fields) if key == "properties" => {
+                        fields.values_mut().for_each(|field| strip(field, unwanted));
+                    }
+                    child => strip(child, unwanted),
                 }
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(strip),
+        Value::Array(items) => items.iter_mut().for_each(|item| strip(item, unwanted)),
         _ => {}
     }
 }
@@ -68,6 +71,7 @@ mod tests {
             let legacy = render(&definition, Rendering::Legacy).unwrap().to_string();
             assert!(!legacy.contains("x-kubernetes-validations"));
             assert!(!legacy.contains("selectableFields"));
+            assert!(!legacy.contains("\"default\":null"));
         }
     }
 
