@@ -1,23 +1,135 @@
-//! The forecaster of one signal: measurements come in, quantiles of load for the next steps go out.
+//! The forecaster of one signal: measurements come in, quantiles of load for the next steps go out. This is the only
+//! place that knows all parts: history, members, blend, calibration, and what watches them.
+
+use std::collections::VecDeque;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use series::{Forecast, Sample, Series, time};
 use serde::{Deserialize, Serialize};
 
-use crate::{NoForecast, NoForecastReason, Settings, Standing};
+use crate::blend::{Blend, Mixed};
+use crate::calibration::{Band, Calibration};
+use crate::change::{Drift, Jump};
+use crate::features::SIDE;
+use crate::feedback::Feedback;
+use crate::history::History;
+use crate::panel::{MEMBERS, Panel};
+use crate::past::Past;
+use crate::plane::Plane;
+use crate::saved::Saved;
+use crate::score::Score;
+use crate::season::{self, Period};
+use crate::simple::{LAST, PROFILE, YESTERDAY};
+use crate::{NoForecast, Settings};
 
-/// The state of one signal's forecast. Time is an argument everywhere; nothing here reads a clock.
+/// A forecast at one horizon that waits for its value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pending {
+    pub(crate) mixed: Mixed,
+    pub(crate) band: Band,
+}
+
+/// Everything that is learnt at one horizon.
+#[derive(Clone, Debug)]
+pub(crate) struct Track {
+    /// Steps ahead.
+    pub(crate) ahead: usize,
+    pub(crate) blend: Blend,
+    pub(crate) calibration: Calibration,
+    pub(crate) score: Score,
+    pub(crate) pending: VecDeque<Pending>,
+}
+
+impl Track {
+    fn new(ahead: usize, step_seconds: f32) -> Self {
+        Self {
+            ahead,
+            blend: Blend::new(step_seconds),
+            calibration: Calibration::new(step_seconds),
+            score: Score::new(step_seconds),
+            pending: VecDeque::with_capacity(ahead + 1),
+        }
+    }
+}
+
+/// The state of one signal's forecast.
+///
+/// Feed it with [`observe`](Self::observe) (or whole slots with [`observe_slot`](Self::observe_slot)), let it learn
+/// with [`refit`](Self::refit) every half hour to few hours, and ask it with [`predict`](Self::predict) as often as
+/// needed. Time is an argument everywhere; nothing here reads a clock. It serializes to a few tens of KiB; what is
+/// left out then is fitted anew on deserialization.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(into = "Saved", from = "Saved")]
 pub struct Forecaster {
-    settings: Settings,
-    history: Option<Series>,
-    partial: Option<(Timestamp, f64, u32)>,
+    pub(crate) settings: Settings,
+    pub(crate) partial: Option<(Timestamp, f64, u32)>,
+    pub(crate) history: History,
+    /// The cleaned history; `None` before the first value.
+    pub(crate) past: Option<Past>,
+    pub(crate) panel: Panel,
+    pub(crate) tracks: Vec<Track>,
+    pub(crate) seasons: Vec<Period>,
+    pub(crate) jump: Jump,
+    /// The slot in which the level last jumped.
+    pub(crate) jumped: Option<i64>,
+    pub(crate) drift: Drift,
+    pub(crate) feedback: Feedback,
+    /// Refits so far.
+    pub(crate) rounds: u32,
+    /// Further series by name, each with its own history on the same step.
+    pub(crate) regressors: Vec<(String, History)>,
+    /// Reused for the members' forecasts.
+    cells: Vec<f32>,
+}
+
+/// Every how many refits the trees are grown anew and the seasons looked for.
+const HEAVY_EVERY: u32 = 4;
+
+/// The horizons that are learnt for, in steps: in between, forecasts are interpolated.
+fn horizons(settings: &Settings) -> Vec<usize> {
+    let step = settings.step.as_secs().max(1);
+    let rows = settings.rows();
+    let minutes = [5, 15, 30, 60, 120, 240, 480, 960, 1440, 2880];
+    let mut keys = vec![1, 2];
+    keys.extend(minutes.iter().map(|m| (m * 60 / step) as usize));
+    keys.push(rows);
+    keys.retain(|k| *k >= 1 && *k <= rows);
+    keys.sort_unstable();
+    keys.dedup();
+    // Two keys close together at the end teach the same.
+    if let [.., a, b] = keys[..]
+        && b > 4
+        && b * 3 < a * 4
+    {
+        let last = keys.len() - 2;
+        keys.remove(last);
+    }
+    keys
 }
 
 impl Forecaster {
     /// A forecaster that knows nothing yet. Settings out of range are brought into range.
     pub fn new(settings: Settings) -> Self {
-        Self { settings: settings.in_range(), history: None, partial: None }
+        let settings = settings.in_range();
+        let keys = horizons(&settings);
+        let step = settings.step.as_secs();
+        Self {
+            partial: None,
+            history: History::new(step as i64),
+            past: None,
+            tracks: keys.iter().map(|h| Track::new(*h, step as f32)).collect(),
+            panel: Panel::new(keys),
+            seasons: Vec::new(),
+            jump: Jump::default(),
+            jumped: None,
+            drift: Drift::default(),
+            feedback: Feedback::default(),
+            rounds: 0,
+            regressors: Vec::new(),
+            cells: Vec::new(),
+            settings,
+        }
     }
 
     /// The settings in use.
@@ -31,7 +143,7 @@ impl Forecaster {
         let slot = time::align(sample.time(), self.settings.step);
         match self.partial {
             Some((begin, sum, n)) if begin == slot => {
-                self.partial = Some((begin, sum + sample.value(), n + 1));
+                self.partial = Some((begin, sum + sample.value(), n.saturating_add(1)));
             }
             Some((begin, _, _)) if begin > slot => {}
             Some((begin, sum, n)) => {
@@ -42,73 +154,282 @@ impl Forecaster {
         }
     }
 
-    /// Takes in one complete slot that began at `begin`; `None` is a gap. Slots that were skipped become gaps.
+    /// Takes in one complete slot that began at `begin`; `None` is a gap, and so are NaN, infinities and values below
+    /// zero. Slots that were skipped become gaps; slots that are known already are ignored.
     pub fn observe_slot(&mut self, begin: Timestamp, value: Option<f64>) {
-        let begin = time::align(begin, self.settings.step);
-        let keep = self.settings.slots();
-        let step = self.settings.step;
-        let history = match &mut self.history {
-            Some(history) if history.end() <= begin => history,
-            Some(_) => return,
-            None => {
-                self.history = Series::new(begin, step, Vec::new()).ok();
-                match &mut self.history {
-                    Some(history) => history,
-                    None => return,
+        let slot = begin.as_second().div_euclid(self.history.step);
+        if !self.history.values.is_empty() {
+            let missed = slot - self.history.end();
+            if missed < 0 {
+                return;
+            }
+            if missed > self.settings.slots() as i64 {
+                *self = Self::new(self.settings.clone());
+            } else {
+                for gap in self.history.end()..slot {
+                    self.advance(gap, f32::NAN);
                 }
             }
+        }
+        let value = self.history.scaled(value);
+        self.advance(slot, value);
+    }
+
+    /// Takes in history, oldest first, as at a start, and learns from it: forecasts are rehearsed along the way, so
+    /// that weights and quantiles are known at its end. What is older than what is known already is ignored. A series
+    /// with a finer step is averaged; one with a coarser step is repeated.
+    pub fn back_fill(&mut self, series: &Series) {
+        let (ours, theirs) = (self.settings.step.as_secs(), series.step().as_secs().max(1));
+        let grid = series.coarsen((ours / theirs).max(1) as usize);
+        let repeat = (theirs / ours).max(1);
+        let keep = self.settings.slots();
+        let skip = grid.len().saturating_sub(keep / repeat as usize);
+        let day = self.day();
+        for (begin, value) in grid.iter().skip(skip) {
+            for part in 0..repeat {
+                self.observe_slot(time::after(begin, Duration::from_secs(part * ours)), value);
+            }
+            let known = self.history.values.len();
+            if known >= day && known % day < repeat as usize {
+                let days = known / day;
+                self.learn(days % 3 == 1 && days > 1);
+            }
+        }
+        self.learn(true);
+    }
+
+    /// Learns anew from the history: tens of milliseconds of processor time at most, every fourth time somewhat more
+    /// than else. To be called every half hour to few hours; nothing else depends on the cadence.
+    pub fn refit(&mut self) {
+        self.learn(self.rounds.is_multiple_of(HEAVY_EVERY));
+    }
+
+    /// Fits everything from the history, as after reading a stored state.
+    pub(crate) fn relearn(&mut self) {
+        let rounds = self.rounds;
+        self.learn(true);
+        self.rounds = rounds;
+    }
+
+    /// Takes in how many replicas the target has, so that a signal that follows them is noticed.
+    pub fn observe_replicas(&mut self, replicas: f64) {
+        self.feedback.replicas(replicas);
+    }
+
+    /// Takes in a further series that may explain the load, under a name of at most two: queue length, visitors, a
+    /// price. Learnt from at the next refit; then its newest value takes part in each forecast.
+    pub fn observe_regressor(&mut self, name: &str, begin: Timestamp, value: Option<f64>) {
+        let step = self.history.step;
+        let at = match self.regressors.iter().position(|(known, _)| known == name) {
+            Some(at) => at,
+            None if self.regressors.len() < SIDE => {
+                self.regressors.push((name.to_owned(), History::new(step)));
+                self.regressors.len() - 1
+            }
+            None => return,
         };
-        let missed = time::since(begin, history.end()).as_secs() / step.as_secs();
-        if missed as usize > keep {
-            self.history = Series::new(begin, step, vec![value.unwrap_or(f64::NAN)]).ok();
+        let keep = self.settings.slots();
+        let history = &mut self.regressors[at].1;
+        let slot = begin.as_second().div_euclid(step);
+        let missed = slot - history.end();
+        if !history.values.is_empty() && missed < 0 {
             return;
         }
-        for _ in 0..missed {
-            history.push(None);
+        if missed > keep as i64 {
+            history.values.clear();
         }
-        history.push(value.filter(|v| *v >= 0.0));
-        if history.len() > keep + 288 {
+        for gap in history.end()..if history.values.is_empty() { history.end() } else { slot } {
+            history.push(gap, f32::NAN);
+        }
+        let value = history.scaled(value);
+        history.push(slot, value);
+        if history.values.len() > keep + 288 {
             history.keep_last(keep);
         }
-    }
-
-    /// Takes in history, oldest first, as at a start: what is older than what is known already is ignored.
-    pub fn back_fill(&mut self, series: &Series) {
-        let factor = (self.settings.step.as_secs() / series.step().as_secs().max(1)).max(1);
-        for (begin, value) in series.coarsen(factor as usize).iter() {
-            self.observe_slot(begin, value);
+        if let Some(past) = &mut self.past
+            && past.regressors.len() > at
+        {
+            let index = slot - past.first;
+            while (past.regressors[at].len() as i64) <= index {
+                past.regressors[at].push(if value.is_finite() { value } else { 0.0 });
+            }
         }
-        self.refit();
     }
 
-    /// Learns anew from the history. Takes up to tens of milliseconds of processor time.
-    pub fn refit(&mut self) {}
-
-    /// The forecast to act on, or why there is none. Row 0 is the step that holds `origin`.
-    pub fn predict(&self, origin: Timestamp) -> Result<Forecast, NoForecast> {
-        self.estimate(origin)
-    }
-
-    /// The forecast as good as it can be made, whether or not it has earned trust.
+    /// The forecast as good as it can be made, whether or not it has earned trust: an error only where nothing was
+    /// measured yet. Row 0 is the step that holds `origin`.
     pub fn estimate(&self, origin: Timestamp) -> Result<Forecast, NoForecast> {
-        let nothing = || NoForecast::new(NoForecastReason::NoData, "nothing was measured yet");
-        let history = self.history.as_ref().ok_or_else(nothing)?;
-        let (_, last) = history.last().ok_or_else(nothing)?;
-        let origin = time::align(origin, self.settings.step);
-        let day = std::time::Duration::from_secs(86_400);
-        let rows = (0..self.settings.rows())
-            .map(|h| {
-                let at = time::after(origin, self.settings.step * h as u32);
-                let middle = history.at(time::before(at, day)).unwrap_or(last);
-                self.settings.levels.iter().map(|l| middle * (1.0 + 0.5 * (l - 0.5))).collect()
-            })
-            .collect();
-        Forecast::new(origin, self.settings.step, self.settings.levels.clone(), rows, "seasonal naive")
-            .map_err(|e| NoForecast::new(NoForecastReason::NoData, e.to_string()))
+        crate::outlook::forecast(self, origin)
     }
 
-    /// How the forecast has been doing.
-    pub fn standing(&self) -> Standing {
-        Standing { model: "seasonal naive".into(), ..Standing::default() }
+    /// Slots in a day.
+    pub(crate) fn day(&self) -> usize {
+        ((86_400 + self.history.step / 2) / self.history.step).max(1) as usize
+    }
+
+    fn learn(&mut self, heavy: bool) {
+        if self.history.values.is_empty() {
+            return;
+        }
+        self.history.keep_last(self.settings.slots());
+        let factor = self.history.reunite();
+        if factor != 1.0 {
+            self.rescale(factor);
+        }
+        self.clean();
+        let Some(past) = &mut self.past else { return };
+        if heavy || self.rounds == 0 {
+            self.seasons = season::find(past);
+        }
+        past.extra = extra_season(&self.seasons, past.day());
+        self.panel.refit(past, heavy, factor != 1.0);
+        self.rounds = self.rounds.wrapping_add(1);
+        self.look_ahead(true);
+    }
+
+    /// Rebuilds the cleaned past from the history.
+    pub(crate) fn clean(&mut self) {
+        let rows = self.settings.rows();
+        let mut past = self.history.clean(&self.settings.time_zone, rows, &self.settings.excluded);
+        past.extra = extra_season(&self.seasons, past.day());
+        past.events = event_slots(&self.settings, self.history.step);
+        past.regressors = self.regressors.iter().map(|(_, h)| aligned(h, &past)).collect();
+        self.past = Some(past);
+    }
+
+    pub(crate) fn rescale(&mut self, factor: f32) {
+        for track in &mut self.tracks {
+            track.blend.rescale(factor);
+            track.calibration.rescale(factor);
+            track.score.rescale(factor);
+            // What waits was forecast in the old unit.
+            track.pending.clear();
+        }
+    }
+
+    /// Everything that a new slot sets in motion. `value` is NaN for a gap.
+    fn advance(&mut self, slot: i64, value: f32) {
+        self.history.push(slot, value);
+        if self.past.is_none() || self.history.values.len() > self.settings.slots() + self.day() {
+            self.history.keep_last(self.settings.slots());
+            self.clean();
+        } else if let Some(past) = &mut self.past {
+            let (newest, day) = (past.newest(), past.day());
+            let silent = self.history.silence();
+            let filler = past.lin.back(newest + 1, day).filter(|_| silent > day / 24);
+            let filler = filler.unwrap_or(past.lin.values()[newest]);
+            past.push(if value.is_finite() { value } else { filler }, value.is_finite());
+        }
+        let Some(past) = &self.past else { return };
+        self.panel.update(past);
+        self.settle(value);
+        self.watch(value);
+        self.look_ahead(false);
+    }
+
+    /// Scores the forecasts that were made of the newest slot.
+    fn settle(&mut self, value: f32) {
+        let mut surprise = None;
+        for track in &mut self.tracks {
+            if track.pending.len() < track.ahead {
+                continue;
+            }
+            let Some(pending) = track.pending.pop_front() else { continue };
+            if !value.is_finite() {
+                continue;
+            }
+            let usual = track.calibration.usual;
+            if track.ahead == 1 {
+                surprise = Some((value - pending.mixed.centre) / usual.max(1e-6));
+            } else if track.ahead <= 3 && usual > 0.0 {
+                self.drift.observe((value - pending.mixed.centre).abs() / usual.max(1e-6));
+            }
+            track.score.add(&pending, value);
+            track.blend.score(&pending.mixed, value);
+            track.calibration.score(pending.mixed.centre, &pending.band, value);
+        }
+        self.feedback.close(surprise);
+    }
+
+    /// Notices a jump of the level.
+    fn watch(&mut self, value: f32) {
+        let Some(past) = self.past.as_ref().filter(|_| value.is_finite()) else { return };
+        let newest = past.newest();
+        let usual = past.profile(newest, 0, 0.75, 0.15).unwrap_or_else(|| past.recent(newest, past.day()));
+        let floor = 0.1 * past.recent(newest, past.day()) + 1e-6;
+        if self.jump.observe(value, usual, floor) {
+            self.jumped = Some(past.first + newest as i64);
+            self.tracks.iter_mut().for_each(|t| t.blend.forget(FORGET));
+        }
+    }
+
+    /// Asks all members and keeps what they say until the values are known. `again` replaces what they said of the
+    /// same slots before a refit.
+    pub(crate) fn look_ahead(&mut self, again: bool) {
+        let Some(past) = &self.past else { return };
+        self.panel.predict(past, &mut self.cells);
+        let newest = past.first + past.newest() as i64;
+        for (track, cells) in self.tracks.iter_mut().zip(self.cells.chunks_exact(MEMBERS)) {
+            let mut members = [0.0; MEMBERS];
+            members.copy_from_slice(cells);
+            let mixed = track.blend.mix(&members);
+            let spread = members.iter().map(|m| (m - mixed.centre).abs()).sum::<f32>() / MEMBERS as f32;
+            let second = past.calendar.second_of_day(newest + track.ahead as i64);
+            let quarter = (second / 900) as usize;
+            let band = track.calibration.band(mixed.centre, spread, quarter);
+            let pending = Pending { mixed, band };
+            if again {
+                track.pending.pop_back();
+            }
+            track.pending.push_back(pending);
+        }
     }
 }
+
+/// The share of what was learnt about members that is kept when the level jumps.
+const FORGET: f32 = 0.15;
+
+/// The strongest season besides day and week.
+fn extra_season(seasons: &[Period], day: usize) -> usize {
+    seasons.iter().map(|s| s.slots).find(|s| *s != day && *s != 7 * day).unwrap_or(0)
+}
+
+/// The slots of events, by name, in the order in which names appear. Slots of events with a stated multiplier aren't
+/// learnt from.
+fn event_slots(settings: &Settings, step: i64) -> Vec<Vec<(i64, i64)>> {
+    let mut names: Vec<&str> = Vec::new();
+    let mut slots: Vec<Vec<(i64, i64)>> = Vec::new();
+    for event in settings.events.iter().filter(|e| e.multiplier.is_none()) {
+        let at = names.iter().position(|n| *n == event.name).unwrap_or_else(|| {
+            names.push(&event.name);
+            slots.push(Vec::new());
+            names.len() - 1
+        });
+        let from = event.window.from.as_second().div_euclid(step);
+        let to = (event.window.to.as_second() + step - 1).div_euclid(step);
+        slots[at].push((from, to));
+    }
+    slots.truncate(SIDE);
+    slots
+}
+
+/// A regressor on the slots of the past; where it wasn't measured, its last value before.
+fn aligned(history: &History, past: &Past) -> Plane {
+    let mut last = 0.0;
+    let values = (0..past.len())
+        .map(|i| {
+            let at = past.first + i as i64 - history.first;
+            let value = usize::try_from(at).ok().and_then(|at| history.values.get(at)).copied();
+            if let Some(value) = value.filter(|v| v.is_finite()) {
+                last = value;
+            }
+            last
+        })
+        .collect();
+    Plane::new(values)
+}
+
+/// The members that stand for doing nothing clever, for scores.
+pub(crate) const NAIVE: [usize; 2] = [LAST, YESTERDAY];
+/// The member whose shape fills in between the horizons that are learnt for.
+pub(crate) const SHAPE: usize = PROFILE;

@@ -1,0 +1,226 @@
+//! One series: walk over it slot by slot, ask at the origins, keep what was said and what came.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use forecast::{Forecaster, Settings};
+use indicatif::ProgressBar;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use series::{Series, time};
+
+use crate::Args;
+use crate::data::Input;
+
+/// Quantile levels that are scored.
+pub(crate) const LEVELS: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
+/// The models, in the order of [`Said::models`].
+pub(crate) const MODELS: [&str; 4] = ["foresail", "last-value", "seasonal-naive-day", "seasonal-naive-week"];
+
+/// What was said at one origin of one horizon, and what came.
+pub(crate) struct Said {
+    pub(crate) origin: Timestamp,
+    pub(crate) ahead: Duration,
+    pub(crate) actual: f64,
+    /// Quantiles of each model.
+    pub(crate) models: Vec<[f64; LEVELS.len()]>,
+    /// Whether the forecast would have been refused at this origin.
+    pub(crate) refused: bool,
+}
+
+/// Everything about one series.
+pub(crate) struct Outcome {
+    pub(crate) name: String,
+    pub(crate) said: Vec<Said>,
+    /// Mean absolute difference to the day before, over the whole series.
+    pub(crate) scale: f64,
+    pub(crate) cost: Cost,
+}
+
+/// What it took.
+#[derive(Default)]
+pub(crate) struct Cost {
+    pub(crate) fits: Spent,
+    pub(crate) heavy: Spent,
+    pub(crate) updates: Spent,
+    pub(crate) predictions: Spent,
+    pub(crate) state_bytes: usize,
+}
+
+/// A sum of times.
+#[derive(Default, Clone, Copy)]
+pub(crate) struct Spent {
+    total: Duration,
+    count: u32,
+}
+
+impl Spent {
+    pub(crate) fn add(&mut self, since: Instant) {
+        self.total += since.elapsed();
+        self.count += 1;
+    }
+
+    pub(crate) fn join(self, other: Self) -> Self {
+        Self { total: self.total + other.total, count: self.count + other.count }
+    }
+
+    /// The mean in seconds.
+    pub(crate) fn mean(self) -> f64 {
+        if self.count == 0 { 0.0 } else { self.total.as_secs_f64() / f64::from(self.count) }
+    }
+}
+
+/// Evaluates one series.
+pub(crate) fn series(
+    input: &Input,
+    wanted: Option<&BTreeSet<Timestamp>>,
+    args: &Args,
+    zone: &TimeZone,
+    bar: &ProgressBar,
+) -> anyhow::Result<Outcome> {
+    let series = &input.series;
+    let step = series.step();
+    let horizon = args.horizons.iter().copied().max().unwrap_or(step).max(step);
+    let settings = Settings {
+        step,
+        horizon,
+        levels: LEVELS.to_vec(),
+        time_zone: zone.clone(),
+        ..Settings::default()
+    };
+    let steps: Vec<usize> =
+        args.horizons.iter().map(|h| (h.as_secs() / step.as_secs()) as usize).filter(|h| *h > 0).collect();
+    let chosen = choose(series, wanted, &steps, args.count);
+    let day = (86_400 / step.as_secs()).max(1) as usize;
+    let refit = (args.refit.as_secs() / step.as_secs()).max(1) as usize;
+    let mut forecaster = Forecaster::new(settings);
+    let mut naive: Vec<Naive> = steps.iter().map(|h| Naive::new(*h, day)).collect();
+    let mut cost = Cost::default();
+    let mut said = Vec::new();
+    let mut rounds = 0;
+    for i in 0..series.len() {
+        let begin = series.time_of(i);
+        let started = Instant::now();
+        forecaster.observe_slot(begin, series.get(i));
+        cost.updates.add(started);
+        naive.iter_mut().for_each(|n| n.observe(series, i));
+        if (i + 1) % refit == 0 && i + 1 >= day {
+            let started = Instant::now();
+            forecaster.refit();
+            if rounds % 4 == 0 { cost.heavy.add(started) } else { cost.fits.add(started) }
+            rounds += 1;
+        }
+        if chosen.contains(&i) {
+            ask(&forecaster, series, i, &steps, &naive, &mut cost, &mut said);
+        }
+        bar.inc(1);
+    }
+    cost.state_bytes = serde_json::to_vec(&forecaster)?.len();
+    let differences: Vec<f64> =
+        (day..series.len()).filter_map(|i| Some((series.get(i)? - series.get(i - day)?).abs())).collect();
+    let scale = differences.iter().sum::<f64>() / differences.len().max(1) as f64;
+    Ok(Outcome { name: input.name.clone(), said, scale, cost })
+}
+
+/// The rows to ask at: those that are wanted, or evenly spaced ones after a week or 60 % of the series.
+fn choose(
+    series: &Series,
+    wanted: Option<&BTreeSet<Timestamp>>,
+    steps: &[usize],
+    count: usize,
+) -> BTreeSet<usize> {
+    let n = series.len();
+    if let Some(wanted) = wanted {
+        return wanted.iter().filter_map(|t| series.index_of(*t)).collect();
+    }
+    let day = (86_400 / series.step().as_secs()).max(1) as usize;
+    let from = (7 * day).min(n * 6 / 10);
+    let to = n.saturating_sub(steps.iter().copied().max().unwrap_or(1) + 1);
+    let span = to.saturating_sub(from) as f64;
+    (0..count)
+        .map(|k| from + (span * k as f64 / (count.max(2) - 1) as f64) as usize)
+        .filter(|i| (i.saturating_sub(6)..=*i).filter(|j| series.get(*j).is_some()).count() >= 4)
+        .collect()
+}
+
+fn ask(
+    forecaster: &Forecaster,
+    series: &Series,
+    i: usize,
+    steps: &[usize],
+    naive: &[Naive],
+    cost: &mut Cost,
+    said: &mut Vec<Said>,
+) {
+    let origin = series.time_of(i);
+    let next = time::after(origin, series.step());
+    let started = Instant::now();
+    let forecast = forecaster.estimate(next);
+    cost.predictions.add(started);
+    let Ok(forecast) = forecast else { return };
+    let refused = forecaster.predict(next).is_err();
+    for (h, naive) in steps.iter().zip(naive) {
+        let Some(actual) = series.get(i + h) else { continue };
+        let mut models = vec![LEVELS.map(|l| forecast.quantile(h - 1, l).unwrap_or(f64::NAN))];
+        models.extend(naive.quantiles(series, i));
+        said.push(Said { origin, ahead: series.step() * *h as u32, actual, models, refused });
+    }
+}
+
+/// The naive baselines at one horizon, with quantiles from their own errors of the last two weeks.
+struct Naive {
+    ahead: usize,
+    day: usize,
+    /// Errors in order of time and in order of size, of each baseline.
+    errors: [(VecDeque<f64>, Vec<f64>); 3],
+}
+
+impl Naive {
+    fn new(ahead: usize, day: usize) -> Self {
+        Self { ahead, day, errors: Default::default() }
+    }
+
+    /// Last value, and the same time of the latest known day and week.
+    fn centres(&self, series: &Series, i: usize) -> [f64; 3] {
+        let last = (0..=i).rev().take(2 * self.day).find_map(|j| series.get(j)).unwrap_or(0.0);
+        let back = |season: usize| {
+            let season = season * self.ahead.div_ceil(season);
+            (i + self.ahead).checked_sub(season).and_then(|j| series.get(j))
+        };
+        let day = back(self.day).unwrap_or(last);
+        [last, day, back(7 * self.day).unwrap_or(day)]
+    }
+
+    fn observe(&mut self, series: &Series, i: usize) {
+        let (Some(actual), Some(then)) = (series.get(i), i.checked_sub(self.ahead)) else { return };
+        let centres = self.centres(series, then);
+        for ((order, sorted), centre) in self.errors.iter_mut().zip(centres) {
+            let error = actual - centre;
+            sorted.insert(sorted.partition_point(|e| *e < error), error);
+            order.push_back(error);
+            if order.len() > 14 * self.day
+                && let Some(old) = order.pop_front()
+            {
+                sorted.remove(sorted.partition_point(|e| *e < old));
+            }
+        }
+    }
+
+    fn quantiles(&self, series: &Series, i: usize) -> Vec<[f64; LEVELS.len()]> {
+        let centres = self.centres(series, i);
+        self.errors
+            .iter()
+            .zip(centres)
+            .map(|((_, sorted), centre)| {
+                LEVELS.map(|l| {
+                    // The median is the naive forecast itself.
+                    if l == 0.5 || sorted.is_empty() {
+                        return centre;
+                    }
+                    let at = ((sorted.len() as f64 * l).ceil() as usize).clamp(1, sorted.len()) - 1;
+                    (centre + sorted[at]).max(0.0)
+                })
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,50 @@
+//! A filled series with its running sums: values as models read them, with no gaps left, and the mean over any span
+//! in two look-ups.
+
+/// Values and their running sums. Index 0 is the oldest.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Plane {
+    v: Vec<f32>,
+    sum: Vec<f64>,
+}
+
+impl Plane {
+    pub(crate) fn new(v: Vec<f32>) -> Self {
+        let mut sum = Vec::with_capacity(v.len() + 1);
+        let mut total = 0.0;
+        sum.push(0.0);
+        for x in &v {
+            total += f64::from(*x);
+            sum.push(total);
+        }
+        Self { v, sum }
+    }
+
+    pub(crate) fn push(&mut self, value: f32) {
+        if self.sum.is_empty() {
+            self.sum.push(0.0);
+        }
+        let total = self.sum[self.v.len()] + f64::from(value);
+        self.v.push(value);
+        self.sum.push(total);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.v.len()
+    }
+
+    pub(crate) fn values(&self) -> &[f32] {
+        &self.v
+    }
+
+    /// The mean of the `width` values that end at `end`, fewer where the series begins later; `end` is inside.
+    pub(crate) fn mean(&self, end: usize, width: usize) -> f32 {
+        let from = (end + 1).saturating_sub(width.max(1));
+        ((self.sum[end + 1] - self.sum[from]) / (end + 1 - from) as f64) as f32
+    }
+
+    /// The value `back` slots before `from`, if it's inside.
+    pub(crate) fn back(&self, from: usize, back: usize) -> Option<f32> {
+        from.checked_sub(back).and_then(|i| self.v.get(i)).copied()
+    }
+}
