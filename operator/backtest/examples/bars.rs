@@ -16,8 +16,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut setup = Setup::new(policy, Duration::from_secs(60), 1);
     setup.peak_replicas = Some(50.0);
     if let Some(step) = args.get(5) {
-        setup.cadence.settings.step = Duration::from_secs(step.parse()?);
+        if let Ok(step) = step.parse() {
+            setup.cadence.settings.step = Duration::from_secs(step);
+        }
     }
+    setup.clairvoyant = args.get(6).is_some_and(|a| a == "perfect");
     let mut files: Vec<_> = std::fs::read_dir(&args[1])?.filter_map(|e| e.ok().map(|e| e.path())).collect();
     files.retain(|p| p.extension().is_some_and(|e| e == "csv"));
     files.retain(|p| only.split(',').any(|o| p.to_string_lossy().contains(o)));

@@ -48,6 +48,8 @@ pub struct Setup {
     pub peak_replicas: Option<f64>,
     /// Variance over mean of a second's arrivals.
     pub dispersion: f64,
+    /// Feed Foresail what really comes instead of forecasts: shows what deciding alone costs.
+    pub clairvoyant: bool,
     /// Also replay Foresail without forecasts and at other protections, to recommend from.
     pub variants: bool,
 }
@@ -69,6 +71,7 @@ impl Setup {
             warm_up: Duration::from_secs(14 * 86_400),
             peak_replicas: None,
             dispersion: 1.0,
+            clairvoyant: false,
             variants: false,
         }
     }
@@ -89,6 +92,9 @@ impl Setup {
 
     /// The forecasts of the comparison; the same for every start-up time as long as load and telemetry are.
     pub fn issue(&self, load: &Load) -> Arc<Issued> {
+        if self.clairvoyant {
+            return Arc::new(Issued::perfect(load, &self.cadence));
+        }
         Arc::new(Issued::run(load, &Observer::new(&self.world), &self.cadence))
     }
 }

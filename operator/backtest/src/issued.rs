@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use forecast::{Forecaster, NoForecast, Settings, Standing};
+use forecast::{Forecaster, HorizonScore, NoForecast, NoForecastReason, Settings, Standing};
 use jiff::Timestamp;
 use series::{Forecast, Reading, Sample, Series, time};
 
@@ -70,6 +70,39 @@ impl Issued {
         Self { before, during }
     }
 
+    /// The forecasts of somebody who knows the load: every quantile is what comes. With them, what is left between
+    /// Foresail and the oracle is the price of deciding, not of forecasting.
+    pub fn perfect(load: &Load, cadence: &Cadence) -> Self {
+        const STEP: u64 = 60;
+        let rows = cadence.settings.horizon.as_secs().div_ceil(STEP) as usize;
+        let standing = Arc::new(flawless());
+        let values = Series::new(load.start(), Duration::from_secs(STEP), per_minute(load.recorded()));
+        let issue = |known: &Series, at: Timestamp| {
+            let row = |h: usize| {
+                let at = time::after(at, Duration::from_secs(STEP * h as u64));
+                let value = known.at(at).or_else(|| known.last().map(|l| l.1)).unwrap_or(0.0);
+                vec![value; cadence.settings.levels.len()]
+            };
+            let rows = (0..rows).map(row).collect();
+            let forecast = Forecast::new(
+                at,
+                Duration::from_secs(STEP),
+                cadence.settings.levels.clone(),
+                rows,
+                "perfect",
+            );
+            let refused = |_| NoForecast::new(NoForecastReason::NoData, "nothing is known");
+            Issue { at, forecast: forecast.map(Arc::new).map_err(refused), standing: Arc::clone(&standing) }
+        };
+        let history = load.history();
+        let half = time::after(history.start(), time::since(history.end(), history.start()) / 2);
+        let before = history.between(half, history.end()).iter().map(|(at, _)| issue(history, at)).collect();
+        let during = values
+            .map(|values| values.iter().map(|(at, _)| issue(&values, at)).collect())
+            .unwrap_or_default();
+        Self { before, during }
+    }
+
     /// What stood at `now`: the newest issue that isn't after it.
     pub fn at(&self, now: Timestamp) -> Option<&Issue> {
         let newest = |issues: &[Issue]| issues.partition_point(|i| i.at <= now).checked_sub(1);
@@ -82,6 +115,23 @@ impl Issued {
     pub fn last(&self) -> Option<&Issue> {
         self.during.last()
     }
+}
+
+fn per_minute(seconds: &[f32]) -> Vec<f64> {
+    seconds.chunks(60).map(|c| c.iter().map(|v| f64::from(*v)).fold(0.0, f64::max)).collect()
+}
+
+fn flawless() -> Standing {
+    let horizon = HorizonScore {
+        ahead: Duration::from_secs(300),
+        scored: 1_000,
+        error: 0.0,
+        versus_last_value: 0.0,
+        versus_yesterday: 0.0,
+        coverage_90: 1.0,
+        coverage_95: 1.0,
+    };
+    Standing { model: "perfect".to_owned(), horizons: vec![horizon], ..Standing::default() }
 }
 
 /// A rate over a minute, scraped a few seconds ago, is true of half a minute ago.

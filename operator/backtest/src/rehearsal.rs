@@ -15,8 +15,10 @@ use series::{Forecast, time};
 
 /// Ticks of 15 seconds that a measurement lags behind: a rate over a minute is that of half a minute ago.
 const LAG_TICKS: usize = 2;
-/// Raw answers are held for five minutes before a way down.
+/// Raw answers are held for five minutes before a way down, by an HPA and by us.
 const HOLD: Duration = Duration::from_secs(300);
+/// Without a trusted forecast, half of what ran within this time stays.
+const PEAK: Duration = Duration::from_secs(1_800);
 /// How many days a score looks back.
 const DAYS: usize = 7;
 const TICKS_PER_DAY: u32 = 5_760;
@@ -53,8 +55,10 @@ struct Actor {
     spec: u32,
     ready: u32,
     starting: VecDeque<(Timestamp, u32)>,
-    /// Falling sequence of (until, raw): its front is the largest raw answer of the hold.
-    held: VecDeque<(Timestamp, u32)>,
+    /// The largest raw answer of the hold.
+    held: Highest,
+    /// The most replicas of the last half hour.
+    peak: Highest,
     /// Ready replicas of the last ticks, newest last.
     before: VecDeque<u32>,
     allowance: f64,
@@ -70,16 +74,22 @@ struct Day {
 }
 
 /// The stances worth trying: an HPA's from 45 % to 100 % of what a replica carries, and the forecast at several
-/// quantiles with little or more headroom on the load of now.
+/// quantiles with little or more headroom on the load of now; each with shorter and longer holds.
 pub fn portfolio() -> Vec<Stance> {
-    let mut stances: Vec<Stance> = [1.0, 1.04, 1.08, 1.12, 1.17, 1.23, 1.3, 1.4, 1.5, 1.65, 1.8, 2.0]
-        .iter()
-        .map(|headroom| Stance { headroom: *headroom, foresight: None })
-        .collect();
-    for level in [0.5, 0.8, 0.9, 0.95, 0.99] {
+    let mut stances = Vec::new();
+    let minutes = |m: u64| Duration::from_secs(m * 60);
+    for headroom in [1.0, 1.04, 1.08, 1.12, 1.17, 1.23, 1.3, 1.4, 1.5, 1.65, 1.8, 2.0] {
+        for hold in [10, 20, 40] {
+            stances.push(Stance { headroom, foresight: None, hold: minutes(hold) });
+        }
+    }
+    for level in [0.5, 0.8, 0.95, 0.99] {
         for margin in [1.0, 1.05, 1.12, 1.25] {
-            for headroom in [1.0, 1.06, 1.15, 1.3] {
-                stances.push(Stance { headroom, foresight: Some(Foresight { level, margin }) });
+            for headroom in [1.0, 1.08, 1.2] {
+                for hold in [10, 25] {
+                    let foresight = Some(Foresight { level, margin });
+                    stances.push(Stance { headroom, foresight, hold: minutes(hold) });
+                }
             }
         }
     }
@@ -150,7 +160,8 @@ impl Actor {
             spec: 0,
             ready: 0,
             starting: VecDeque::new(),
-            held: VecDeque::new(),
+            held: Highest::default(),
+            peak: Highest::default(),
             before: VecDeque::new(),
             allowance: 0.0,
             days: VecDeque::new(),
@@ -170,12 +181,15 @@ impl Actor {
         }
         self.start(now);
         self.blame(load, stage);
-        self.hold(now, raw);
+        let held = self.held.note(now, self.stance.hold.max(HOLD), raw);
+        let peak = self.peak.note(now, PEAK, self.spec);
+        let half = if foreseen.is_some() { 0 } else { peak.div_ceil(2) };
         if raw > self.spec {
             self.starting.push_back((time::after(now, stage.startup), raw - self.spec));
             self.spec = raw;
         } else if load.is_some() {
-            self.lower(self.held.front().map_or(raw, |h| h.1).max(keep.min(stage.max_replicas)));
+            let pace = if foreseen.is_some() { 0.3 } else { 0.1 };
+            self.lower(held.max(keep.min(stage.max_replicas)).max(half), pace);
         }
     }
 
@@ -210,18 +224,8 @@ impl Actor {
         day.violated += u32::from(load > carried);
     }
 
-    fn hold(&mut self, now: Timestamp, raw: u32) {
-        while self.held.back().is_some_and(|h| h.1 <= raw) {
-            self.held.pop_back();
-        }
-        self.held.push_back((time::after(now, HOLD), raw));
-        while self.held.front().is_some_and(|h| h.0 < now) {
-            self.held.pop_front();
-        }
-    }
-
-    /// Down to `target`, past a dead band and at most a tenth a minute, as a decision would.
-    fn lower(&mut self, target: u32) {
+    /// Down to `target`, past a dead band and at most the share `pace` a minute, as a decision would.
+    fn lower(&mut self, target: u32, pace: f64) {
         let band = if self.spec <= 20 { 1 } else { (f64::from(self.spec) * 0.05).ceil() as u32 };
         if target + band > self.spec {
             self.allowance = self.allowance.min(1.0);
@@ -264,6 +268,23 @@ impl Actor {
     }
 }
 
+/// The largest of what was noted within a time: a falling sequence of (until, value).
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Highest(VecDeque<(Timestamp, u32)>);
+
+impl Highest {
+    fn note(&mut self, now: Timestamp, within: Duration, value: u32) -> u32 {
+        while self.0.back().is_some_and(|h| h.1 <= value) {
+            self.0.pop_back();
+        }
+        self.0.push_back((time::after(now, within), value));
+        while self.0.front().is_some_and(|h| h.0 < now) {
+            self.0.pop_front();
+        }
+        self.0.front().map_or(value, |h| h.1)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -302,12 +323,12 @@ mod tests {
     }
 
     fn foresight(level: f64) -> Stance {
-        Stance { headroom: 1.0, foresight: Some(Foresight { level, margin: 1.05 }) }
+        Stance { foresight: Some(Foresight { level, margin: 1.05 }), ..Stance::REACTIVE }
     }
 
     #[test]
     fn foresight_keeps_a_promise_that_headroom_breaks() {
-        let scores = rehearse(vec![Stance { headroom: 1.3, foresight: None }, foresight(0.5)], true);
+        let scores = rehearse(vec![Stance { headroom: 1.3, ..Stance::REACTIVE }, foresight(0.5)], true);
         assert!(scores[0].violation > 0.01, "{scores:?}");
         assert!(scores[1].violation < 0.001, "{scores:?}");
         assert!(scores[1].replicas < scores[0].replicas, "{scores:?}");
@@ -315,14 +336,14 @@ mod tests {
 
     #[test]
     fn without_a_forecast_foresight_is_the_same_as_none() {
-        let scores = rehearse(vec![Stance { headroom: 1.0, foresight: None }, foresight(0.5)], false);
+        let scores = rehearse(vec![Stance::REACTIVE, foresight(0.5)], false);
         assert_eq!(scores[0].violation, scores[1].violation);
         assert_eq!(scores[0].replicas, scores[1].replicas);
     }
 
     #[test]
     fn more_headroom_costs_more() {
-        let stances = [1.0, 1.5, 2.0].map(|headroom| Stance { headroom, foresight: None }).to_vec();
+        let stances = [1.0, 1.5, 2.0].map(|headroom| Stance { headroom, ..Stance::REACTIVE }).to_vec();
         let scores = rehearse(stances, false);
         assert!(scores[0].replicas < scores[1].replicas && scores[1].replicas < scores[2].replicas);
     }

@@ -12,7 +12,7 @@ use crate::history::NoBenefit;
 use crate::observation::{Observation, Outlook, QueueObservation};
 use crate::policy::{BacklogPolicy, Capacity, ForecastUse, MetricKind, MetricPolicy, Policy};
 use crate::predictive::highest;
-use crate::reactive::{self, OVERLOAD, SURGE, SURGE_HEADROOM};
+use crate::reactive::{self, GROWTH, OVERLOAD, SURGE, SURGE_HEADROOM};
 use crate::recommendation::{Candidate, CandidateReason, Source};
 use crate::stance::{Foresight, Stance};
 use crate::validate::{Validated, sane};
@@ -97,7 +97,8 @@ fn reactive_candidates(
             value,
             spec,
             scene.observation.replicas.ready,
-            tolerance(scene.policy),
+            // A replayed stance has its own way of leaving small changes alone.
+            if scene.replayed { (0.0, 0.0) } else { tolerance(scene.policy) },
         );
         // A value that may only raise keeps what is there where it would lower.
         let replicas = if stale { replicas.max(spec) } else { replicas };
@@ -165,7 +166,8 @@ fn surge_candidate(
     let matters = short > metric.per_replica;
     let surges = matters && long.is_some_and(|long| short >= SURGE * long);
     let carried = metric.per_replica * f64::from(scene.observation.replicas.ready.max(1));
-    let overloaded = matters && value.max(short) > OVERLOAD * carried;
+    let grows = long.is_some_and(|long| short >= GROWTH * long);
+    let overloaded = matters && grows && value.max(short) > OVERLOAD * carried;
     if !surges && !overloaded {
         return;
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use series::time;
 
-use crate::history::{History, extremes};
+use crate::history::{History, Run, extremes};
 use crate::observation::{Health, Observation};
 use crate::policy::Policy;
 use crate::recommendation::LimitReason;
@@ -102,6 +102,20 @@ fn unhealthy(policy: &Policy, observation: &Observation, now: Timestamp) -> Opti
     }
 }
 
+/// The stance's own stabilization of the way down.
+pub(crate) fn wait(trail: &mut Trail, hold: Duration, current: u32, history: &[Run], now: Timestamp) {
+    if trail.replicas() >= current || hold.is_zero() {
+        return;
+    }
+    let highest = extremes(history, time::before(now, hold)).map_or(0, |(_, high)| high).min(current);
+    trail.at_least(highest, LimitReason::ScaleDownStabilized, || {
+        format!(
+            "{highest} replicas were wanted within the last {}s, as long as this load needs",
+            hold.as_secs()
+        )
+    });
+}
+
 /// How far down, and how fast.
 pub(crate) fn slow(
     trail: &mut Trail,
@@ -149,7 +163,7 @@ fn steps(trail: &mut Trail, policy: &Policy, current: u32, history: &History, tr
         history.scale_events.iter().filter(|e| e.at > minute && e.change < 0).map(|e| -e.change).sum();
     let removed = u32::try_from(removed).unwrap_or(u32::MAX);
     let start = current.saturating_add(removed);
-    let step = ((f64::from(start) * (policy.steps.per_minute * pace).min(1.0)) as u32).max(1);
+    let step = ((f64::from(start) * (policy.steps.per_minute * pace).min(1.0)).ceil() as u32).max(1);
     let floor = start.saturating_sub(step).min(current);
     trail.at_least(floor, LimitReason::DownStep, || {
         format!("at most {step} of {start} replicas are removed in a minute, {removed} already were")

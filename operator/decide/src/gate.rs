@@ -39,7 +39,7 @@ pub struct GateState {
 
 impl Stance {
     /// Reactive only: exactly the load there is.
-    pub const REACTIVE: Self = Self { headroom: 1.0, foresight: None };
+    pub const REACTIVE: Self = Self { headroom: 1.0, foresight: None, hold: Duration::ZERO };
 }
 
 /// The stance to take now, and the state to remember.
@@ -131,7 +131,8 @@ fn by_standing(policy: &Policy, observation: &Observation, before: &GateState) -
         match fault(&standing, trusted_before) {
             None => {
                 let foresight = Foresight { level: policy.protection, margin: 1.0 };
-                return (Stance { headroom: 1.0, foresight: Some(foresight) }, StanceReason::Accurate);
+                let stance = Stance { foresight: Some(foresight), ..Stance::REACTIVE };
+                return (stance, StanceReason::Accurate);
             }
             Some(found) => reason = found,
         }
@@ -163,7 +164,12 @@ mod tests {
 
     fn score(headroom: f64, level: Option<f64>, violation: f64, replicas: f64) -> Score {
         let foresight = level.map(|level| Foresight { level, margin: 1.0 });
-        Score { stance: Stance { headroom, foresight }, violation, replicas, hours: 168.0 }
+        Score {
+            stance: Stance { headroom, foresight, hold: Duration::ZERO },
+            violation,
+            replicas,
+            hours: 168.0,
+        }
     }
 
     fn with(scores: Vec<Score>) -> Observation {
@@ -205,7 +211,7 @@ mod tests {
     fn less_than_three_per_cent_isnt_worth_a_change() {
         let policy = Policy::simple(1, 10, 100.0);
         let before = GateState {
-            stance: Some(Stance { headroom: 1.4, foresight: None }),
+            stance: Some(Stance { headroom: 1.4, ..Stance::REACTIVE }),
             since: Some(at(0)),
             reason: None,
         };

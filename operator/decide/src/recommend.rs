@@ -24,6 +24,8 @@ use crate::stance::Stance;
 use crate::trail::Trail;
 use crate::validate::{Validated, validate};
 
+/// After this long without a decision, the replicas there are count as recommended.
+const LONGEST_SILENCE: Duration = Duration::from_secs(120);
 /// How long a level at which more consumers didn't help stands.
 const NO_BENEFIT_FOR: Duration = Duration::from_secs(3_600);
 /// After consumers came up, this long until their work must show.
@@ -66,6 +68,10 @@ pub fn recommend(policy: &Policy, observation: &Observation, history: &History, 
     next.forget(now);
     let current = observation.replicas.spec;
     note(&mut next.supplied, now, current);
+    if history.last.is_none_or(|last| time::since(now, last.at) > LONGEST_SILENCE) {
+        // As the HPA's first recommendation: whoever has just started knows no reason yet to remove what runs.
+        note(&mut next.recommendations, now, current);
+    }
 
     // 1. Validate what was measured, and learn from it.
     let metrics: Vec<Validated<'_>> =
@@ -229,10 +235,11 @@ fn limited(
         out_of_bounds(&mut trail, to, current, calendar);
         return trail.finish();
     }
+    normalise::stabilize(&mut trail, policy.behavior.as_ref(), current, &next.recommendations, now);
     for (metric, found) in metrics {
         limit_queue(&mut trail, metric, found, current, next, now);
     }
-    normalise::stabilize(&mut trail, policy.behavior.as_ref(), current, &next.recommendations, now);
+    descend::wait(&mut trail, scene.stance.hold, current, &next.recommendations, now);
     ascend::guard(&mut trail, observation, history, now, scene.lead);
     let validated: Vec<&Validated<'_>> = metrics.iter().map(|(m, _)| m).collect();
     descend::hold(&mut trail, policy, observation, &validated, next, now);

@@ -1,7 +1,11 @@
 //! How much of the answer to a workload's load is headroom, and how much is foresight: the choices that a replay of
 //! the workload's own history is to pick from.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
+
+use crate::seconds;
 
 /// A way to size a workload.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -12,6 +16,10 @@ pub struct Stance {
     pub headroom: f64,
     /// How the forecast takes part; `None` where it doesn't.
     pub foresight: Option<Foresight>,
+    /// How long a larger answer still counts on the way down, beyond what `behavior` says: the more a load trembles,
+    /// the longer it pays to wait.
+    #[serde(with = "seconds", default)]
+    pub hold: Duration,
 }
 
 /// How the forecast takes part in a stance.

@@ -115,6 +115,7 @@ fn observation(now: Timestamp) -> impl Strategy<Value = Observation> {
                 stance: Stance {
                     headroom,
                     foresight: foresight.map(|(level, margin)| Foresight { level, margin }),
+                    hold: Duration::from_secs(600),
                 },
                 violation,
                 replicas,
@@ -280,7 +281,7 @@ fn touched(record: &Record) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     #[test]
     fn the_target_stays_within_its_bounds((policy, observations) in story(), obey in any::<bool>()) {
