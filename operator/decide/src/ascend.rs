@@ -52,7 +52,8 @@ fn not_starting(
         ));
     }
     // Pods on their way are no reason to stop, unless they have been for twice as long as any should take.
-    let overdue = history.last_up.is_some_and(|up| time::since(now, up.at) > lead * 2);
+    let last_up = history.scale_events.iter().rev().find(|event| event.change > 0);
+    let overdue = last_up.is_some_and(|up| time::since(now, up.at) > lead * 2);
     (overdue && !observation.rollout && f64::from(r.pending) > most.max(1.0)).then(|| {
         format!("{} of {} pods still aren't ready, long after their start-up time", r.pending, r.spec)
     })

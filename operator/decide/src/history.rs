@@ -107,7 +107,7 @@ pub struct NoBenefit {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UpWatch {
-    /// When it was carried out.
+    /// When it began.
     pub at: Timestamp,
     /// Replicas before.
     pub from: u32,
@@ -136,9 +136,12 @@ impl History {
         }
         self.scale_events.push(ScaleEvent { at, change });
         self.last = Some(Last { at: self.last.map_or(at, |last| last.at), spec: to });
-        if change > 0 {
-            self.last_up = Some(UpWatch { at, from, to, served: None });
-        }
+        self.last_up = match self.last_up {
+            // Ups that follow one another are judged together.
+            Some(up) if change > 0 => Some(UpWatch { to, ..up }),
+            None if change > 0 => Some(UpWatch { at, from, to, served: None }),
+            _ => None,
+        };
     }
 
     /// Forgets what no rule can ask for any more.

@@ -28,6 +28,7 @@ mod calendar;
 mod candidates;
 pub mod capacity;
 mod descend;
+mod explain;
 mod gate;
 mod history;
 mod normalise;
@@ -49,6 +50,7 @@ mod validate;
 pub use behavior::{Behavior, RateKind, RatePolicy, ScalingRules, SelectPolicy};
 pub use budget::PodBudget;
 pub use burst::Burst;
+pub use explain::line;
 pub use gate::GateState;
 pub use history::{DropHold, History, Last, MetricHistory, NoBenefit, Run, ScaleEvent, UpWatch};
 pub use observation::{

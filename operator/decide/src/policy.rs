@@ -189,7 +189,7 @@ pub struct StepLimits {
 
 impl Default for StepLimits {
     fn default() -> Self {
-        Self { dead_band: 0.05, per_minute: 0.10, of_hourly_peak: 0.5 }
+        Self { dead_band: 0.05, per_minute: 0.20, of_hourly_peak: 0.5 }
     }
 }
 

@@ -4,8 +4,10 @@ use crate::policy::{MetricKind, MetricPolicy};
 
 /// A short-term load this many times the longer one is a surge, as in Knative's panic mode.
 pub(crate) const SURGE: f64 = 2.0;
-/// What ready replicas carry beyond this multiple of what they can is a surge too, whatever came before.
+/// Ready replicas that carry this multiple of what they can, under a load that grows, are a surge too.
 pub(crate) const OVERLOAD: f64 = 1.5;
+/// A load grows where the short-term one is this many times the longer one.
+pub(crate) const GROWTH: f64 = 1.2;
 /// Headroom in a surge: it's still growing.
 pub(crate) const SURGE_HEADROOM: f64 = 1.5;
 
