@@ -12,7 +12,7 @@ use crate::compare::{Comparison, FORESAIL, Setup, compare};
 use crate::frontier::cost_at;
 use crate::issued::Issued;
 use crate::lineup::{Contender, Kind};
-use crate::load::LoadError;
+use crate::load::Load;
 
 /// What a series looks like; told from its values alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -148,26 +148,26 @@ pub struct Suite {
     pub cells: Vec<Cell>,
 }
 
-/// Replays one recording at each start-up time, with its forecasts issued once. `done` is called after each cell.
+/// Replays one recording at each start-up time with the forecasts `issued` for its `load`. `done` is called after each
+/// cell.
 pub fn replay_series(
     name: &str,
     recording: &Series,
     setup: &Setup,
     startups: &[Duration],
+    (load, issued): (&Load, &Arc<Issued>),
     done: &(dyn Fn(&str) + Sync),
-) -> Result<Vec<Cell>, LoadError> {
+) -> Vec<Cell> {
     let mut setup = Setup { contenders: Contender::swept(), ..setup.clone() };
-    let load = setup.load(recording)?;
-    let issued: Arc<Issued> = setup.issue(&load);
     let class = Class::of(recording);
     let mut cells = Vec::new();
     for startup in startups {
         setup.world.startup = crate::world::Startup::around(*startup);
-        let comparison = compare(&setup, &load, &issued, &|_| {});
+        let comparison = compare(&setup, load, issued, &|_| {});
         cells.extend(cell(name, class, &comparison));
         done(name);
     }
-    Ok(cells)
+    cells
 }
 
 /// The cell of one comparison.

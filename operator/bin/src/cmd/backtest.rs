@@ -266,7 +266,8 @@ fn suite(args: &Args, folder: &Path) -> anyhow::Result<ExitCode> {
                 bar.set_message(name.to_owned());
                 bar.inc(1);
             };
-            Ok(backtest::replay_series(&name, &recording, &setup, &args.startup, &done)?)
+            let issued = setup.issue(&load);
+            Ok(backtest::replay_series(&name, &recording, &setup, &args.startup, (&load, &issued), &done))
         });
         match replayed {
             Ok(of_series) => cells.extend(of_series),
