@@ -33,9 +33,9 @@ pub fn render(
     rendering: Rendering,
 ) -> Result<Value, serde_json::Error> {
     let mut value = serde_json::to_value(definition)?;
-    // `#[serde(default)]` on an option says that nothing is its default; API servers take that for a value of the wrong
-    // type.
-    strip(&mut value, &|key, value| key == "default" && value.is_null());
+    // `#[serde(default)]` on an option or a string says that nothing is its default; API servers take that for a value
+    // of the wrong type (old ones also the empty string), and nothing is what a missing field means anyway.
+    strip(&mut value, &|key, value| key == "default" && (value.is_null() || value.as_str() == Some("")));
     if rendering == Rendering::Legacy {
         strip(&mut value, &|key, _| matches!(key, "x-kubernetes-validations" | "selectableFields"));
     }
