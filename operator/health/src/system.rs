@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -365,11 +364,10 @@ fn turn(entry: &mut Entry, rolled: &Rolled, view: &View, now: Timestamp) -> Vec<
     events
 }
 
-/// The longest that a view of another prober counts after it was heard.
-pub const VIEW_FRESH: Duration = Duration::from_secs(20);
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::Reason;
 

@@ -270,9 +270,10 @@ pub struct PolicyFacts {
 /// What is wrong with a policy.
 pub fn policy(facts: &PolicyFacts) -> Vec<Condition> {
     let name = format!("{}/{}", facts.namespace, facts.policy);
-    let mut found: Vec<(BuiltIn, String)> = Vec::new();
+    let mut found: Vec<(BuiltIn, String, String)> = Vec::new();
     if let Some((wanted, max)) = facts.at_max {
-        found.push((BuiltIn::AtMaxReplicas, format!("{name} wants {wanted} replicas and may have {max}")));
+        let summary = format!("{name} wants {wanted} replicas and may have {max}");
+        found.push((BuiltIn::AtMaxReplicas, summary, String::new()));
     }
     let texts = [
         (BuiltIn::ForecastNotTrusted, &facts.forecast_not_trusted, "no longer trusts its forecast"),
@@ -282,23 +283,30 @@ pub fn policy(facts: &PolicyFacts) -> Vec<Condition> {
     ];
     for (rule, text, words) in texts {
         if let Some(text) = text {
-            found.push((rule, format!("{name} {words}: {text}")));
+            found.push((rule, format!("{name} {words}: {text}"), text.clone()));
         }
     }
     if let Some((pods, why)) = &facts.pods_pending {
-        found.push((BuiltIn::CapacityUnreachable, format!("{pods} pods of {name} get no node: {why}")));
+        found.push((
+            BuiltIn::CapacityUnreachable,
+            format!("{pods} pods of {name} get no node: {why}"),
+            why.clone(),
+        ));
     }
     for drift in &facts.drift {
         found.push(match drift {
             Drift::Replicas(who) => {
-                (BuiltIn::ReplicasDrift, format!("somebody else changes the replicas of {name}: {who}"))
+                let summary = format!("somebody else changes the replicas of {name}: {who}");
+                (BuiltIn::ReplicasDrift, summary, who.clone())
             }
-            Drift::Load(how) => (BuiltIn::LoadDrift, format!("the load of {name} has changed: {how}")),
+            Drift::Load(how) => {
+                (BuiltIn::LoadDrift, format!("the load of {name} has changed: {how}"), how.clone())
+            }
         });
     }
     found
         .into_iter()
-        .map(|(rule, summary)| {
+        .map(|(rule, summary, detail)| {
             let evidence = Evidence {
                 check: None,
                 policy: Some(name.clone()),
@@ -309,6 +317,9 @@ pub fn policy(facts: &PolicyFacts) -> Vec<Condition> {
             let mut condition = rule.condition(&labels, summary, evidence);
             condition.muted = facts.muted;
             condition.facts.insert("target".into(), facts.target.clone());
+            if !detail.is_empty() {
+                condition.facts.insert("detail".into(), detail);
+            }
             if let Some((wanted, max)) = facts.at_max {
                 condition.facts.insert("wanted".into(), wanted.to_string());
                 condition.facts.insert("max".into(), max.to_string());

@@ -194,6 +194,16 @@ impl Alerts {
         self.tracked.values().map(|t| &t.alert).filter(|a| a.phase == AlertPhase::Firing)
     }
 
+    /// What receivers are to know: those that fire and were told, and those lately resolved. An alert that is muted and
+    /// wasn't told before isn't among them.
+    pub fn standing(&self) -> Vec<Alert> {
+        self.tracked
+            .values()
+            .filter(|t| t.told && t.alert.phase != AlertPhase::Pending)
+            .map(|t| t.alert.clone())
+            .collect()
+    }
+
     fn hold(&mut self, id: &str, condition: Condition, now: Timestamp, changes: &mut Vec<Change>) -> bool {
         let firing = self.tracked.get(id).is_some_and(|t| t.alert.phase == AlertPhase::Firing);
         if condition.only_keeps && !firing {

@@ -62,7 +62,7 @@ pub enum IcalError {
 }
 
 /// So many events are read from one file at most.
-pub const EVENTS_MAX: usize = 2_000;
+pub(super) const EVENTS_MAX: usize = 2_000;
 
 /// Names that Microsoft's calendars use, for the zones most met.
 const MICROSOFT: [(&str, &str); 14] = [

@@ -67,7 +67,8 @@ pub struct Window {
     pub floor: Option<u32>,
     /// At most so many replicas.
     pub ceiling: Option<u32>,
-    /// The names of components (`namespace/name`) and groups it concerns; empty is all.
+    /// The names of policies and components (`namespace/name`) and groups it concerns; empty is all of the calendar's
+    /// namespace.
     pub scope: Vec<String>,
     /// How long work in flight may take once it begins; announced.
     pub grace: Duration,
@@ -158,8 +159,13 @@ impl Window {
         }
     }
 
-    fn concerns(&self, id: &str, groups: &[String]) -> bool {
-        self.scope.is_empty() || self.scope.iter().any(|s| s == id || groups.contains(s))
+    /// A window without a scope concerns all of its calendar's namespace.
+    fn concerns(&self, calendar: &Calendar, id: &str, groups: &[String]) -> bool {
+        let namespace = |id: &str| id.split_once('/').map_or("", |(n, _)| n).to_owned();
+        if self.scope.is_empty() {
+            return namespace(&calendar.id) == namespace(id);
+        }
+        self.scope.iter().any(|s| s == id || groups.contains(s))
     }
 
     fn words(&self) -> String {
@@ -205,7 +211,7 @@ impl Calendar {
     pub fn effect(&self, target: &str, now: Timestamp, lead: Duration) -> Effect {
         let mut effect = Effect { holiday: self.holiday(now).map(|h| h.name.clone()), ..Effect::default() };
         let soon = after(now, lead.max(Duration::from_secs(1)));
-        for window in self.windows.iter().filter(|w| w.concerns(target, &[])) {
+        for window in self.windows.iter().filter(|w| w.concerns(self, target, &[])) {
             let open = window.between(self, now, soon);
             if open.is_empty() {
                 continue;
@@ -233,7 +239,7 @@ impl Calendar {
     ) -> Option<Announcement> {
         self.windows
             .iter()
-            .filter(|w| w.kind == CalendarKind::Maintenance && w.concerns(component, groups))
+            .filter(|w| w.kind == CalendarKind::Maintenance && w.concerns(self, component, groups))
             .filter_map(|w| {
                 let (start, end) = w.between(self, now, after(now, ahead)).into_iter().next()?;
                 let grace = u32::try_from(w.grace.as_secs()).unwrap_or(u32::MAX);

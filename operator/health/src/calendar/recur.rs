@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// How often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Frequency {
+pub(super) enum Frequency {
     /// Every day.
     Daily,
     /// Every week.
@@ -23,7 +23,7 @@ pub enum Frequency {
 
 /// A weekday, or the nth (from the end, if negative) of the month.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ByDay {
+pub(super) struct ByDay {
     /// `None` is each of them.
     pub nth: Option<i8>,
     /// The day of the week.

@@ -1,0 +1,35 @@
+//! A TCP connection is accepted.
+
+use std::time::Instant;
+
+use async_trait::async_trait;
+use health::check::Outcome;
+
+use crate::net::Endpoint;
+use crate::probe::Probe;
+
+/// A TCP probe.
+#[derive(Clone, Debug)]
+pub struct Tcp {
+    /// Where.
+    pub endpoint: Endpoint,
+}
+
+#[async_trait]
+impl Probe for Tcp {
+    fn kind(&self) -> &'static str {
+        "tcp"
+    }
+
+    fn host(&self) -> &str {
+        self.endpoint.address()
+    }
+
+    async fn probe(&self) -> Outcome {
+        let started = Instant::now();
+        match self.endpoint.tcp().await {
+            Ok(_) => Outcome::pass(started.elapsed()),
+            Err(failure) => failure.outcome(started.elapsed()),
+        }
+    }
+}
