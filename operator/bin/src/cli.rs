@@ -18,6 +18,8 @@ pub(crate) struct Cli {
 enum Command {
     /// Replay a policy over recorded load, beside the HPA and others
     Backtest(cmd::backtest::Args),
+    /// Say why a decision was made, and prove it
+    Explain(cmd::explain::Args),
     /// Run the operator
     Run(cmd::run::Args),
     /// Print the custom resource definitions
@@ -41,6 +43,7 @@ pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Backtest(args) => cmd::backtest::main(args),
+        Command::Explain(args) => cmd::explain::main(args),
         Command::Run(args) => cmd::run::main(args),
         Command::Crds(args) => cmd::crds::main(args),
     };

@@ -2,4 +2,5 @@
 
 pub(crate) mod backtest;
 pub(crate) mod crds;
+pub(crate) mod explain;
 pub(crate) mod run;
