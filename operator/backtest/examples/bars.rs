@@ -1,8 +1,9 @@
 //! The bars of a folder of CSVs without the rest of the executable: `bars DIR STARTUPS [TEXT] [PROTECTION]`.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use backtest::{Setup, Suite, parse_csv, replay_series};
+use backtest::{Issued, Load, Setup, Suite, parse_csv, replay_series};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().collect();
@@ -34,11 +35,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let Ok(recording) = parse_csv(&std::fs::read_to_string(&path)?) else { continue };
         let begin = Instant::now();
         let load = setup.load(&recording)?;
-        let issued = setup.issue(&load);
+        let issued = cached(&setup, &load, &name);
         let forecast = begin.elapsed();
         for (suite, protection) in suites.iter_mut().zip(&protections) {
             setup.policy.protection = *protection;
-            suite.cells.extend(replay_series(&name, &recording, &setup, &startups, (&load, &issued), &|_| {}));
+            suite.cells.extend(replay_series(
+                &name,
+                &recording,
+                &setup,
+                &startups,
+                (&load, &issued),
+                &|_| {},
+            ));
         }
         eprintln!("{name}: forecasts {forecast:.1?}, replays {:.1?}", begin.elapsed() - forecast);
     }
@@ -46,4 +54,22 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("protection {}\n{}", protection, suite.table());
     }
     Ok(())
+}
+
+/// Forecasts are the slow part; with `BARS_CACHE` set they are kept in that folder between runs.
+fn cached(setup: &Setup, load: &Load, name: &str) -> Arc<Issued> {
+    let Some(folder) = std::env::var_os("BARS_CACHE").filter(|_| !setup.clairvoyant) else {
+        return setup.issue(load);
+    };
+    let file = format!("{name}-{}.json", setup.cadence.settings.step.as_secs());
+    let path = std::path::Path::new(&folder).join(file);
+    if let Some(issued) = std::fs::read(&path).ok().and_then(|b| serde_json::from_slice::<Issued>(&b).ok()) {
+        return Arc::new(issued);
+    }
+    let issued = setup.issue(load);
+    let kept = serde_json::to_vec(issued.as_ref()).map(|bytes| std::fs::write(&path, bytes));
+    if !matches!(kept, Ok(Ok(()))) {
+        eprintln!("{} can't be kept", path.display());
+    }
+    issued
 }

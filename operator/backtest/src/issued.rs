@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use forecast::{Forecaster, HorizonScore, NoForecast, NoForecastReason, Settings, Standing};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use series::{Forecast, Reading, Sample, Series, time};
 
 use crate::load::Load;
 use crate::telemetry::{Observer, Past};
 
 /// What the forecaster said at one step.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Issue {
     /// When.
     pub at: Timestamp,
@@ -39,7 +40,7 @@ impl Default for Cadence {
 }
 
 /// Everything a forecaster said over the known history and the replay, and what it was told.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Issued {
     /// Issues over the history before the replay, oldest first: what a rehearsal practises on.
     pub before: Vec<Issue>,

@@ -21,6 +21,8 @@ use crate::scaler::{Answer, Scaler, View, Why};
 const STARTUPS: usize = 200;
 /// Scrape, ingest and write delay together.
 const SEEN_LATE: Duration = Duration::from_secs(21);
+/// At this share of the usual number of series or below, the source speaks of vanished series.
+const VANISHED_SHARE: f64 = 0.5;
 /// How often scores of the rehearsal are handed to the decision, in ticks.
 const SCORES_EVERY: u64 = 240;
 
@@ -191,7 +193,7 @@ impl Readings {
         let mut reading = view.signal.reading.clone();
         if let Reading::Fresh(sample) = reading {
             let usual = self.series.iter().copied().max().unwrap_or(0);
-            if f64::from(view.signal.series) < 0.7 * f64::from(usual) {
+            if f64::from(view.signal.series) <= VANISHED_SHARE * f64::from(usual) {
                 let message = format!("{} series instead of {usual}", view.signal.series);
                 reading = Reading::Absent(Absence::new(AbsenceReason::SeriesVanished, message));
             } else {

@@ -1,0 +1,159 @@
+//! What a replay promises: the same seed gives the same numbers, nobody sees the future, bad data removes no pod, and
+//! every recorded decision can be made again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backtest::{
+    Comparison, Contender, Fault, FaultKind, Foresail, Issued, Load, Setup, Tick, compare, menu, replay,
+    replay_recorded,
+};
+use decide::{Policy, Record};
+use jiff::Timestamp;
+use series::Series;
+
+const DAY: f64 = 86_400.0;
+
+/// Five days at five minutes: a daily wave with a lunch peak, changed by `bend` where a test wants it.
+fn recording(bend: impl Fn(f64, f64) -> f64) -> Series {
+    let value = |i: u32| {
+        let t = f64::from(i) * 300.0 / DAY;
+        let wave = 1_500.0 - 1_200.0 * (std::f64::consts::TAU * t).cos();
+        let lunch = if (0.5..0.55).contains(&t.fract()) { 900.0 } else { 0.0 };
+        bend(t, wave + lunch)
+    };
+    let start = Timestamp::from_second(1_767_571_200).unwrap();
+    Series::new(start, Duration::from_secs(300), (0..5 * 288).map(value).collect()).unwrap()
+}
+
+fn setup() -> Setup {
+    let mut setup = Setup::new(Policy::simple(1, 200, 80.0), Duration::from_secs(60), 11);
+    setup.scored = Duration::from_secs(86_400);
+    setup.contenders = vec![Contender::Hpa(70), Contender::Keda(70), Contender::PerfectForecast];
+    setup
+}
+
+fn run(setup: &Setup, recording: &Series) -> Comparison {
+    let load = setup.load(recording).unwrap();
+    let issued = setup.issue(&load);
+    compare(setup, &load, &issued, &|_| {})
+}
+
+fn ticks(setup: &Setup, load: &Load, issued: &Arc<Issued>) -> Vec<Tick> {
+    let mut ticks = Vec::new();
+    let mut ours = Foresail::new(load, setup.policy.clone(), Arc::clone(issued));
+    replay_recorded(load, &setup.world, &mut ours, "Foresail", &mut |tick| ticks.push(tick));
+    ticks
+}
+
+#[test]
+fn the_same_seed_gives_the_same_numbers_on_any_number_of_threads() {
+    let recording = recording(|_, v| v);
+    let json = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| serde_json::to_string(&run(&setup(), &recording)).unwrap())
+    };
+    assert_eq!(json(1), json(3));
+}
+
+#[test]
+fn nobody_sees_the_future() {
+    // The same until noon of the scored day, and something else altogether afterwards.
+    let noon = 4.5;
+    let (a, b) = (recording(|_, v| v), recording(|t, v| if t < noon { v } else { v * 0.2 + 40.0 }));
+    let setup = setup();
+    let decisions = |recording: &Series| {
+        let load = setup.load(recording).unwrap();
+        let issued = setup.issue(&load);
+        ticks(&setup, &load, &issued).into_iter().map(|t| (t.time, t.desired)).collect::<Vec<_>>()
+    };
+    let (a, b) = (decisions(&a), decisions(&b));
+    let split = Timestamp::from_second(1_767_571_200 + (noon * DAY) as i64).unwrap();
+    // Arrivals are drawn on the line between slots, so the slot before the change already leans towards it.
+    let until = series::time::before(split, Duration::from_secs(450));
+    let before =
+        |all: &[(Timestamp, u32)]| all.iter().filter(|(t, _)| *t < until).copied().collect::<Vec<_>>();
+    assert!(before(&a).len() > 2_000);
+    assert!(before(&a) == before(&b), "decisions differ before the load does");
+    assert!(a != b);
+}
+
+#[test]
+fn no_pod_is_removed_on_missing_or_wrong_data() {
+    let mut setup = setup();
+    let load = setup.load(&recording(|_, v| v)).unwrap();
+    // In the evening, when the load falls and every second decision removes something.
+    for mut fault in menu(0, 0) {
+        // A tenth of the targets missing can't be told from a tenth less load; it moves replicas by a tenth at most.
+        if fault.kind == (FaultKind::Partial { missing: 0.1 }) {
+            continue;
+        }
+        (fault.from, fault.to) = (fault.from + 68_400, fault.to + 68_400);
+        setup.world.faults = vec![fault];
+        let issued = setup.issue(&load);
+        let mut ours = Foresail::new(&load, setup.policy.clone(), Arc::clone(&issued));
+        let outcome = replay(&load, &setup.world, &mut ours);
+        assert_eq!(outcome.removed_on_bad_data, 0, "{:?}", fault.kind);
+    }
+}
+
+#[test]
+fn a_quiet_prometheus_empties_keda_and_not_us() {
+    let mut setup = setup();
+    // An hour without an answer at the height of the day: KEDA takes an empty answer for no load.
+    let noon = 3_600 + 12 * 3_600;
+    setup.world.faults = vec![Fault { kind: FaultKind::Empty, from: noon, to: noon + 3_600 }];
+    let found = run(&setup, &recording(|_, v| v));
+    let removed = |name: &str| found.row(name).unwrap().score.removed_on_bad_data;
+    assert!(removed("KEDA 70%") > 10);
+    assert_eq!(removed("Foresail"), 0);
+}
+
+#[test]
+fn every_recorded_decision_can_be_made_again() {
+    let setup = setup();
+    let load = setup.load(&recording(|_, v| v)).unwrap();
+    let issued = setup.issue(&load);
+    let ticks = ticks(&setup, &load, &issued);
+    for tick in ticks.iter().step_by(97) {
+        let line = backtest::line(tick).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let record: Record = serde_json::from_value(value["record"].clone()).unwrap();
+        assert!(record.holds(), "{line}");
+        assert_eq!(record.recommendation.target, tick.desired);
+    }
+}
+
+#[test]
+fn a_trace_line_tells_the_whole_decision() {
+    let setup = setup();
+    let load = setup.load(&recording(|_, v| v)).unwrap();
+    let issued = setup.issue(&load);
+    let ticks = ticks(&setup, &load, &issued);
+    let value = serde_json::to_value(&ticks[3_000]).unwrap();
+    for field in [
+        "run",
+        "time",
+        "load",
+        "observed",
+        "ready",
+        "pending",
+        "current",
+        "desired",
+        "need",
+        "candidates",
+        "limits",
+    ] {
+        assert!(value.get(field).is_some(), "{field} in {value}");
+    }
+    let candidates = value["candidates"].as_array().unwrap();
+    assert!(candidates.iter().any(|c| c[0] == "Reactive"), "{candidates:?}");
+}
+
+#[test]
+fn a_clairvoyant_is_never_far_from_the_oracle_and_the_hpa_is() {
+    let found = run(&setup(), &recording(|_, v| v));
+    let over = |name: &str| found.row(name).unwrap().score.over_oracle;
+    assert!(over("perfect forecast") < 1.1, "{}", over("perfect forecast"));
+    assert!(over("HPA 70%") > over("perfect forecast"));
+}
