@@ -39,3 +39,18 @@ pub fn free_port() -> Result<u16> {
     }
     bail!("no free loopback port between {FIRST} and {LAST}")
 }
+
+/// How many established connections of this machine go to a loopback port.
+///
+/// # Errors
+/// Fails where the kernel does not list its connections.
+pub fn connections_to(port: u16) -> Result<usize> {
+    const ESTABLISHED: &str = "01";
+    let table = std::fs::read_to_string("/proc/net/tcp").context("reading the kernel's connections")?;
+    let wanted = format!("0100007F:{port:04X}");
+    let to_port = |line: &&str| {
+        let mut fields = line.split_whitespace().skip(2);
+        fields.next() == Some(wanted.as_str()) && fields.next() == Some(ESTABLISHED)
+    };
+    Ok(table.lines().filter(to_port).count())
+}

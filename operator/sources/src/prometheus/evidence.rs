@@ -244,20 +244,12 @@ fn check_coverage(
     spacing: Option<f64>,
     now: Timestamp,
 ) -> Result<(), Absence> {
-    let (Some(spacing), false) = (spacing, watched.window.is_zero()) else { return Ok(()) };
+    if watched.window.is_zero() {
+        return Ok(());
+    }
     let now = now.as_millisecond() as f64 / 1_000.0;
     let window = watched.window.as_secs_f64();
-    let begin = now - window;
-    let mut missing = 0.0;
-    let mut previous = f64::NEG_INFINITY;
-    for next in measured.iter().copied().chain([now]) {
-        // Of a hole, all but one usual distance is missing; what lies before the window doesn't count.
-        if next - previous > HOLE * spacing {
-            missing += (next - (previous + spacing).max(begin)).max(0.0);
-        }
-        previous = next;
-    }
-    let coverage = 1.0 - missing / window;
+    let coverage = 1.0 - missing(measured, spacing, now, window) / window;
     if coverage >= LEAST_COVERAGE {
         return Ok(());
     }
@@ -271,9 +263,29 @@ fn check_coverage(
     ))
 }
 
+/// How many seconds of the window before `now` weren't measured.
+fn missing(measured: &[f64], spacing: Option<f64>, now: f64, window: f64) -> f64 {
+    let begin = now - window;
+    let Some(spacing) = spacing else {
+        // Too few measurements to tell their distance: what lies before the first of them wasn't measured.
+        return measured.first().map_or(window, |first| first - begin).clamp(0.0, window);
+    };
+    let mut missing = 0.0;
+    let mut previous = f64::NEG_INFINITY;
+    for next in measured.iter().copied().chain([now]) {
+        // Of a hole, all but one usual distance is missing; what lies before the window doesn't count.
+        if next - previous > HOLE * spacing {
+            missing += (next - (previous + spacing).max(begin)).max(0.0);
+        }
+        previous = next;
+    }
+    missing
+}
+
 fn fallen(watched: &Watched, counts: &[(f64, f64)]) -> Option<Vanished> {
     let (_, now) = *counts.last()?;
-    let (peak_at, before) = *counts.iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
+    // The earliest of equal peaks: series that end without a marker linger for Prometheus' look-back of five minutes.
+    let (peak_at, before) = *counts.iter().rev().max_by(|a, b| a.1.total_cmp(&b.1))?;
     (now < before * VANISHED_SHARE).then_some(())?;
     Some(Vanished { peak_at: response::timestamp(peak_at)?, selector: watched.text.clone(), before, now })
 }
@@ -379,6 +391,15 @@ mod tests {
         let mut times = every(15, -600, 0);
         times.retain(|t| *t != NOW - 60);
         assert!(judge(&watch, matrix(&[("newest-0", scraped(&times))]), now()).is_ok());
+    }
+
+    #[test]
+    fn two_scrapes_of_a_young_target_do_not_fill_a_window() {
+        let watch = watch("sum(rate(x[2m]))");
+        let young = matrix(&[("newest-0", scraped(&every(15, -15, 0)))]);
+        assert_eq!(judge(&watch, young, now()).unwrap_err().reason, AbsenceReason::HalfFilled);
+        let slow = matrix(&[("newest-0", scraped(&[NOW - 500, NOW - 200]))]);
+        assert!(judge(&watch, slow, now()).is_ok());
     }
 
     #[test]

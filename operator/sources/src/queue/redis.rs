@@ -166,7 +166,7 @@ impl Redis {
         Ok(QueueReading {
             in_flight: Some(pending),
             arrivals: added.map(Count::Total),
-            served: info.entries_read.map(|read| Count::Total((read as u64).saturating_sub(pending))),
+            served: added.map(|added| Count::Total(added.saturating_sub(waiting).saturating_sub(pending))),
             oldest_age: oldest(&mut connection, key, &info, waiting, now).await?,
             consumers: u32::try_from(info.consumers).ok(),
             ..QueueReading::of_waiting(now, waiting)

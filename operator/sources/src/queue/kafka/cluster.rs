@@ -106,26 +106,31 @@ impl Cluster {
         ))
     }
 
-    /// The offsets a group has committed on the topics.
-    pub(super) async fn committed(&self, group: &str, topics: &[String]) -> Result<Committed, Absence> {
+    /// The offsets a group has committed on these partitions.
+    pub(super) async fn committed(&self, group: &str, places: &[Place]) -> Result<Committed, Absence> {
+        let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
+        for place in places {
+            topics.entry(&place.topic).or_default().push(place.partition);
+        }
+        let topics: Vec<_> = topics
+            .into_iter()
+            .map(|(name, partitions)| {
+                OffsetFetchRequestTopic::default().with_name(topic(name)).with_partition_indexes(partitions)
+            })
+            .collect();
         self.at_coordinator(group, |connection| async move {
-            // All partitions the group has committed anything on: naming partitions would need the metadata first.
-            let request = OffsetFetchRequest::default()
-                .with_group_id(group_id(group))
-                .with_topics(None::<Vec<OffsetFetchRequestTopic>>);
-            let answer = connection.request(2..=7, |_| request).await?;
+            let request =
+                OffsetFetchRequest::default().with_group_id(group_id(group)).with_topics(Some(topics));
+            let answer = connection.request(1..=7, |_| request).await?;
             self.check(answer.error_code, &format!("consumer group {group}"))?;
             let mut committed = Committed::new();
-            for topic in answer.topics.iter().filter(|t| topics.iter().any(|name| name == t.name.0.as_str()))
-            {
+            for topic in &answer.topics {
                 for partition in &topic.partitions {
-                    let place = format!("{}/{}", topic.name.0.as_str(), partition.partition_index);
-                    self.check(partition.error_code, &place)?;
+                    let name = topic.name.0.as_str();
+                    self.check(partition.error_code, &format!("{name}/{}", partition.partition_index))?;
                     if partition.committed_offset >= 0 {
-                        committed.insert(
-                            (topic.name.0.as_str().to_owned(), partition.partition_index),
-                            partition.committed_offset,
-                        );
+                        committed
+                            .insert((name.to_owned(), partition.partition_index), partition.committed_offset);
                     }
                 }
             }

@@ -120,10 +120,11 @@ impl Kafka {
     }
 
     async fn once(&self, now: Timestamp) -> Result<QueueReading, Absence> {
-        let (places, committed, group) = futures::try_join!(
-            self.cluster.places(&self.topics),
-            self.cluster.committed(&self.group, &self.topics),
-            self.cluster.describe_group(&self.group)
+        let places = self.cluster.places(&self.topics).await?;
+        let (committed, group, bounds) = futures::try_join!(
+            self.cluster.committed(&self.group, &places),
+            self.cluster.describe_group(&self.group),
+            self.bounds(&places)
         )?;
         if group.is_none() && committed.is_empty() {
             return Err(Absence::new(
@@ -131,7 +132,6 @@ impl Kafka {
                 format!("{}: there is no consumer group {}", self.cluster.name, self.group),
             ));
         }
-        let bounds = self.bounds(places).await?;
         let partitions = lag::assemble(&bounds, &committed, self.offset_reset);
         let waiting = partitions.iter().map(|p| p.lag).sum();
         let arrived: u64 = bounds.iter().map(|b| b.end.max(0) as u64).sum();
@@ -145,10 +145,10 @@ impl Kafka {
     }
 
     /// First and last offset of every partition, from the broker that leads it.
-    async fn bounds(&self, places: Vec<Place>) -> Result<Vec<Bounds>, Absence> {
+    async fn bounds(&self, places: &[Place]) -> Result<Vec<Bounds>, Absence> {
         let mut by_leader: BTreeMap<String, Vec<Place>> = BTreeMap::new();
         for place in places {
-            by_leader.entry(place.leader.clone()).or_default().push(place);
+            by_leader.entry(place.leader.clone()).or_default().push(place.clone());
         }
         let asked = by_leader.iter().map(|(leader, places)| self.cluster.bounds(leader, places));
         Ok(try_join_all(asked).await?.into_iter().flatten().collect())

@@ -93,18 +93,12 @@ impl Connection {
             .with_client_software_name(name())
             .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
         let body = self.exchange_raw(3, &question).await?;
-        // A broker that doesn't know version 3 answers in version 0, with an error and its versions.
-        let answer = self.decode::<ApiVersionsResponse>(body.clone(), 3);
-        let answer = match answer {
-            Ok(answer) if answer.error_code == 0 => answer,
-            _ => {
-                let old: ApiVersionsResponse = self.decode(body, 0)?;
-                if old.error_code == 0 || !old.api_keys.is_empty() {
-                    old
-                } else {
-                    self.exchange(0, &ApiVersionsRequest::default()).await?
-                }
-            }
+        // A broker that doesn't know version 3 says so in a form of its own; all know version 0.
+        let refused = body.len() < 6 || body.slice(4..6).get_i16() != 0;
+        let answer: ApiVersionsResponse = if refused {
+            self.exchange(0, &ApiVersionsRequest::default()).await?
+        } else {
+            self.decode(body, 3)?
         };
         Ok(answer.api_keys.iter().map(|api| (api.api_key, api.min_version..=api.max_version)).collect())
     }

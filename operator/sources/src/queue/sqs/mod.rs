@@ -174,15 +174,6 @@ struct Attributes {
     in_flight: String,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Refusal {
-    #[serde(rename = "__type")]
-    kind: String,
-    #[serde(alias = "Message")]
-    message: String,
-}
-
 fn parse(
     server: &str,
     queue: &str,
@@ -198,9 +189,11 @@ fn parse(
         let in_flight = answer.attributes.in_flight.parse().map_err(|_| odd())?;
         return Ok(QueueReading { in_flight: Some(in_flight), ..QueueReading::of_waiting(now, visible) });
     }
-    let refusal: Refusal = serde_json::from_slice(body).unwrap_or_default();
-    let kind = refusal.kind.rsplit('#').next().unwrap_or_default();
-    let message: String = refusal.message.chars().take(200).collect();
+    // Read loosely: some endpoints send a key twice, with and without a capital.
+    let refusal: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let kind = refusal["__type"].as_str().and_then(|kind| kind.rsplit('#').next()).unwrap_or_default();
+    let message = refusal["message"].as_str().or(refusal["Message"].as_str()).unwrap_or_default();
+    let message: String = message.chars().take(200).collect();
     let reason = if kind.contains("NonExistentQueue") || kind.contains("QueueDoesNotExist") {
         return Err(absent(AbsenceReason::NotFound, format!("there is no queue {queue}")));
     } else if kind.contains("Throttl") || kind.contains("RequestLimit") || status == 429 || status >= 500 {
