@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::v1alpha1::AutoscalePolicy;
-use futures::StreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 use health::snapshot::{PolicyKey, Snapshot};
 use jiff::Timestamp;
 use k8s_openapi::api::autoscaling::v1::HorizontalPodAutoscaler;
@@ -88,17 +88,20 @@ pub async fn run(wiring: Wiring, settings: Settings, stop: CancellationToken) {
     };
     let mut controllers = JoinSet::new();
     let mut stores = Vec::new();
+    let mut listed = Vec::new();
     for scope in &scopes {
-        let (store, running) = controller(&context, scope.as_deref(), &stop, Arc::clone(&beat));
+        let (store, first_list, running) = controller(&context, scope.as_deref(), &stop, Arc::clone(&beat));
         stores.push(store);
+        listed.push(first_list);
         controllers.spawn(running);
     }
-    tasks.spawn(sweep(Arc::clone(&context), stores.clone(), stop.clone(), beat));
-    for store in &stores {
-        if stop.run_until_cancelled(store.wait_until_ready()).await.is_none() {
+    for mut first_list in listed {
+        if stop.run_until_cancelled(first_list.wait_for(|listed| *listed)).await.is_none() {
             break;
         }
     }
+    // Only now: before the first list every policy would look as if it were gone.
+    tasks.spawn(sweep(Arc::clone(&context), stores.clone(), stop.clone(), beat));
     progress.send_replace(Progress::Ready);
     tracing::info!(policies = stores.iter().map(|s| s.state().len()).sum::<usize>(), "controller ready");
 
@@ -229,18 +232,25 @@ async fn follow<K>(
     }
 }
 
-/// The controller of one scope: its store, and the future that runs it until `stop`.
+/// The controller of one scope: its store, whether that was filled once, and the future that runs it until `stop`.
+/// (The store's own `wait_until_ready` wakes one waiter only, and the controller is that one.)
 fn controller(
     context: &Arc<Context>,
     scope: Option<&str>,
     stop: &CancellationToken,
     beat: Arc<dyn Fn() + Send + Sync>,
-) -> (Store<Guarded>, impl Future<Output = ()> + use<>) {
+) -> (Store<Guarded>, watch::Receiver<bool>, impl Future<Output = ()> + use<>) {
     let (store, writer) = reflector::store();
+    let (listed, first_list) = watch::channel(false);
     let events = watcher(api::<Guarded>(&context.client, scope), watcher::Config::default())
         .default_backoff()
         .modify(|policy| policy.managed_fields_mut().clear())
         .reflect(writer)
+        .inspect_ok(move |event| {
+            if matches!(event, Event::InitDone) {
+                listed.send_replace(true);
+            }
+        })
         .applied_objects()
         // Our own status writes change neither the generation nor annotations.
         .predicate_filter(
@@ -262,7 +272,7 @@ fn controller(
             }
             std::future::ready(())
         });
-    (store, running)
+    (store, first_list, running)
 }
 
 /// An item each time leadership comes to this instance.

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::v1alpha1::PrometheusServer;
-use secrecy::{ExposeSecret, SecretString};
+use api::v1alpha1::{PrometheusServer, SecretKeyRef};
+use secrecy::SecretString;
 use series::{Absence, AbsenceReason};
 use sources::prometheus::{Auth, Config, Prometheus};
-use sources::tls::Identity;
-use sources::{Pool, Source, Tls};
+use sources::{Pool, QueueSource, Source, Tls};
 
+use crate::queues::{self, Plan};
 use crate::secrets::Secrets;
 use crate::validate::{Intent, Signal, SignalSource};
 
@@ -20,7 +20,32 @@ pub(crate) struct Sources {
     /// What they were made from: the spec's generation and the versions of the Secrets.
     made_from: (Option<i64>, String),
     /// One for each signal.
-    pub(crate) all: Vec<Result<Arc<dyn Source>, Absence>>,
+    pub(crate) all: Vec<Result<Asked, Absence>>,
+}
+
+/// What one signal is asked of.
+#[derive(Clone)]
+pub(crate) enum Asked {
+    /// A load, now and over its past.
+    Load(Arc<dyn Source>),
+    /// A queue, and what tells its arrivals over their past, where something does.
+    Queue { queue: Arc<dyn QueueSource>, arrivals: Option<Arc<dyn Source>> },
+}
+
+impl Asked {
+    /// What can be forecast: the load itself, or a queue's arrivals.
+    pub(crate) fn forecastable(&self) -> Option<&Arc<dyn Source>> {
+        match self {
+            Self::Load(source) => Some(source),
+            Self::Queue { arrivals, .. } => arrivals.as_ref(),
+        }
+    }
+}
+
+/// A signal with every secret resolved.
+enum Prepared {
+    Load(Config),
+    Queue { queue: Plan, arrivals: Option<Config> },
 }
 
 /// Where a policy's queries go, with every secret resolved.
@@ -53,21 +78,50 @@ impl Maker<'_> {
     ) -> Sources {
         let mut versions = String::new();
         let server = self.server(namespace, intent, &mut versions).await;
+        let mut prepared = Vec::new();
+        for signal in &intent.signals {
+            prepared.push(self.prepare(namespace, signal, &server, &mut versions).await);
+        }
         let made_from = (generation, versions);
-        if let Some(before) = before.filter(|b| b.made_from == made_from && server.is_ok()) {
+        if let Some(before) = before.filter(|b| b.made_from == made_from && prepared.iter().all(Result::is_ok)) {
             return before;
         }
-        let all = intent.signals.iter().map(|signal| self.source(signal, server.clone())).collect();
+        let all = prepared.into_iter().map(|prepared| self.source(prepared?)).collect();
         Sources { made_from, all }
     }
 
-    fn source(&self, signal: &Signal, server: Result<Server, Absence>) -> Result<Arc<dyn Source>, Absence> {
+    async fn prepare(
+        &self,
+        namespace: &str,
+        signal: &Signal,
+        server: &Result<Server, Absence>,
+        versions: &mut String,
+    ) -> Result<Prepared, Absence> {
+        let prometheus = |query: String| {
+            let Server { address, auth, tls, headers } = server.clone()?;
+            Ok(Config { auth, tls, headers, deadline: self.deadline, ..Config::new(address, query) })
+        };
         match &signal.source {
-            SignalSource::Prometheus { query } => {
-                let Server { address, auth, tls, headers } = server?;
-                let config =
-                    Config { auth, tls, headers, deadline: self.deadline, ..Config::new(address, query.clone()) };
-                Ok(Arc::new(Prometheus::new(self.pool, config)?))
+            SignalSource::Prometheus { query } => prometheus(query.clone()).map(Prepared::Load),
+            SignalSource::Queue { queue } => {
+                let mut secret = async |reference: &SecretKeyRef| {
+                    let (value, version) = self.secrets.value(namespace, reference).await?;
+                    versions.push_str(&format!("{}/{}@{version};", reference.name, reference.key));
+                    Ok::<SecretString, Absence>(value)
+                };
+                let plan = queues::plan(queue, &mut secret, prometheus).await?;
+                let arrivals = queue.arrivals.clone().map(prometheus).transpose()?;
+                Ok(Prepared::Queue { queue: plan, arrivals })
+            }
+        }
+    }
+
+    fn source(&self, prepared: Prepared) -> Result<Asked, Absence> {
+        let load = |config| Ok::<Arc<dyn Source>, Absence>(Arc::new(Prometheus::new(self.pool, config)?));
+        match prepared {
+            Prepared::Load(config) => load(config).map(Asked::Load),
+            Prepared::Queue { queue, arrivals } => {
+                Ok(Asked::Queue { queue: queue.source(self.pool)?, arrivals: arrivals.map(load).transpose()? })
             }
         }
     }
@@ -103,7 +157,7 @@ impl Maker<'_> {
         written: &PrometheusServer,
         versions: &mut String,
     ) -> Result<Server, Absence> {
-        let mut secret = async |reference: &api::v1alpha1::SecretKeyRef| {
+        let mut secret = async |reference: &SecretKeyRef| {
             let (value, version) = self.secrets.value(namespace, reference).await?;
             versions.push_str(&format!("{}/{}@{version};", reference.name, reference.key));
             Ok::<SecretString, Absence>(value)
@@ -116,18 +170,10 @@ impl Maker<'_> {
             },
             (None, None) => Auth::None,
         };
-        let mut tls = Tls::default();
-        if let Some(written) = &written.tls {
-            if let Some(reference) = &written.ca_secret_ref {
-                tls.ca = Some(secret(reference).await?.expose_secret().to_owned());
-            }
-            if let (Some(certificate), Some(key)) = (&written.cert_secret_ref, &written.key_secret_ref) {
-                let certificate = secret(certificate).await?.expose_secret().to_owned();
-                tls.identity = Some(Identity { certificate, key: secret(key).await? });
-            }
-            tls.server_name.clone_from(&written.server_name);
-            tls.insecure_skip_verify = written.insecure_skip_verify;
-        }
+        let tls = match &written.tls {
+            Some(written) => queues::tls(written, &mut secret).await?,
+            None => Tls::default(),
+        };
         let mut headers = Vec::new();
         for header in &written.headers {
             let value = match (&header.value, &header.value_secret_ref) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use api::units::{self, UnitError};
 use api::v1alpha1::{
-    AutoscalePolicySpec, Behavior, Metric, Mode, PolicyType, PrometheusServer, ScalingRules, SelectPolicy, Switch,
+    AutoscalePolicySpec, Behavior, Metric, Mode, PolicyType, PrometheusQuery, PrometheusServer, Queue, ScalingRules, SelectPolicy, Switch,
     TargetType,
 };
 use jiff::Timestamp;
@@ -87,6 +87,11 @@ pub enum SignalSource {
     Prometheus {
         /// The query.
         query: String,
+    },
+    /// A queue of a broker.
+    Queue {
+        /// Which one, as written.
+        queue: Box<Queue>,
     },
 }
 
@@ -263,14 +268,58 @@ fn one_metric(
             "write up to 63 lower-case letters, digits and dashes",
         );
     }
-    let Some(prometheus) = &metric.prometheus else {
-        findings.add(path, "without a source", "write prometheus.query");
-        return None;
+    let fallback = fallback(metric, path, max, findings);
+    let (source, kind, target, capacity) = match (&metric.prometheus, &metric.queue) {
+        (Some(prometheus), None) => {
+            let target = load_target(prometheus, metric, path, findings);
+            let kind = match metric.target_type {
+                TargetType::AverageValue => decide::MetricKind::AverageValue,
+                TargetType::Value => decide::MetricKind::Value,
+            };
+            let source = SignalSource::Prometheus { query: prometheus.query.clone() };
+            (source, kind, target, decide::Capacity::Target)
+        }
+        (None, Some(queue)) => {
+            let (backlog, capacity) = backlog(queue, metric, path, findings);
+            let source = SignalSource::Queue { queue: Box::new(queue.clone()) };
+            (source, decide::MetricKind::Backlog(backlog), 1.0, capacity)
+        }
+        (Some(_), Some(_)) => {
+            findings.add(path, "with prometheus and queue", "write one of them, and the other as a metric of its own");
+            return None;
+        }
+        (None, None) => {
+            findings.add(path, "without a source", "write prometheus.query or a queue");
+            return None;
+        }
     };
+    let wanted = spec.forecast.mode == Switch::Auto && metric.forecast == Switch::Auto;
+    let policy = decide::MetricPolicy {
+        name: metric.name.clone(),
+        // A ratio such as latency says nothing about how much load is to come. What comes into a queue can be
+        // forecast where a query knows its past.
+        forecast: wanted
+            && match kind {
+                decide::MetricKind::AverageValue => true,
+                decide::MetricKind::Value => false,
+                decide::MetricKind::Backlog(_) => metric.queue.as_ref().is_some_and(|q| q.arrivals.is_some()),
+            },
+        kind,
+        target,
+        capacity,
+        fallback,
+    };
+    Some((Signal { name: metric.name.clone(), source }, policy))
+}
+
+fn load_target(prometheus: &PrometheusQuery, metric: &Metric, path: &str, findings: &mut Findings) -> f64 {
     if prometheus.query.trim().is_empty() {
         findings.add(format!("{path}.prometheus.query"), "empty", "write a PromQL query that answers with one value");
     }
-    let target = match &metric.target {
+    if metric.drain_within.is_some() {
+        findings.add(format!("{path}.drainWithin"), "set", "leave it out: it belongs to a queue");
+    }
+    match &metric.target {
         None => {
             findings.add(
                 format!("{path}.target"),
@@ -287,8 +336,64 @@ fn one_metric(
             }
             value
         }
+    }
+}
+
+/// The promise for a queue, and what is known of its consumers beforehand.
+fn backlog(
+    queue: &Queue,
+    metric: &Metric,
+    path: &str,
+    findings: &mut Findings,
+) -> (decide::BacklogPolicy, decide::Capacity) {
+    let brokers = [
+        queue.kafka.is_some(),
+        queue.rabbitmq.is_some(),
+        queue.redis.is_some(),
+        queue.nats.is_some(),
+        queue.sqs.is_some(),
+        queue.prometheus.is_some(),
+    ];
+    let named = brokers.iter().filter(|named| **named).count();
+    if named != 1 {
+        let remedy = "write exactly one of kafka, rabbitmq, redis, nats, sqs and prometheus";
+        findings.add(format!("{path}.queue"), format!("with {named} brokers"), remedy);
+    }
+    if metric.target.is_some() {
+        findings.add(format!("{path}.target"), "set", "leave it out: a queue has drainWithin");
+    }
+    let field = format!("{path}.drainWithin");
+    let promise = match &metric.drain_within {
+        None => {
+            findings.add(&field, "missing", "write how long a message may wait, such as 2m");
+            Duration::from_mins(2)
+        }
+        Some(text) => findings.take(&field, text, units::duration(text), Duration::from_mins(2)),
     };
-    let fallback = metric.fallback.as_ref().map(|fallback| {
+    if promise < Duration::from_secs(5) {
+        findings.add(&field, format!("{}s", promise.as_secs()), "write at least 5s: queues are looked at every 15s");
+    }
+    let capacity = match &queue.throughput_per_replica {
+        None => decide::Capacity::Learnt,
+        Some(quantity) => {
+            let field = format!("{path}.queue.throughputPerReplica");
+            let each = findings.take(&field, quantity.as_str(), quantity.value(), 1.0);
+            if !(each > 0.0 && each.is_finite()) {
+                findings.add(field, quantity.as_str(), "write more than 0: messages per second and replica");
+            }
+            decide::Capacity::Declared(each)
+        }
+    };
+    let activation = queue.activation_backlog.unwrap_or(1);
+    if activation < 1 {
+        findings.add(format!("{path}.queue.activationBacklog"), activation, "write at least 1");
+    }
+    let activation = (activation - 1).max(0) as f64;
+    (decide::BacklogPolicy { activation, ..decide::BacklogPolicy::within(promise) }, capacity)
+}
+
+fn fallback(metric: &Metric, path: &str, max: u32, findings: &mut Findings) -> Option<decide::Fallback> {
+    metric.fallback.as_ref().map(|fallback| {
         let field = format!("{path}.fallback.after");
         let after = findings.take(&field, &fallback.after, units::duration(&fallback.after), Duration::ZERO);
         let least = u32::try_from(fallback.min_replicas).unwrap_or(0);
@@ -300,23 +405,7 @@ fn one_metric(
             );
         }
         decide::Fallback { after, min_replicas: least }
-    });
-    let policy = decide::MetricPolicy {
-        name: metric.name.clone(),
-        kind: match metric.target_type {
-            TargetType::AverageValue => decide::MetricKind::AverageValue,
-            TargetType::Value => decide::MetricKind::Value,
-        },
-        target,
-        capacity: decide::Capacity::Target,
-        // A ratio such as latency says nothing about how much load is to come.
-        forecast: spec.forecast.mode == Switch::Auto
-            && metric.forecast == Switch::Auto
-            && metric.target_type == TargetType::AverageValue,
-        fallback,
-    };
-    let source = SignalSource::Prometheus { query: prometheus.query.clone() };
-    Some((Signal { name: metric.name.clone(), source }, policy))
+    })
 }
 
 struct Outlook {
