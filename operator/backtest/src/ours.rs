@@ -70,6 +70,16 @@ impl Foresail {
         foresail
     }
 
+    /// The stance in place, if there is one yet.
+    pub fn stance(&self) -> Option<decide::Stance> {
+        self.history.gate.stance
+    }
+
+    /// What the rehearsal says of every stance by now.
+    pub fn rehearsed(&self) -> Vec<decide::Score> {
+        self.rehearsal.scores()
+    }
+
     /// Rehearses the issues made over the known history.
     fn practise(&mut self, history: &Series) {
         let Some(first) = self.issued.before.first().map(|i| i.at) else { return };
@@ -152,7 +162,8 @@ pub fn observation(
         replicas: Replicas {
             spec: view.spec,
             ready: view.ready,
-            pending: view.pending,
+            pending: view.pending - view.crash_looping,
+            crash_looping: view.crash_looping,
             ..Replicas::default()
         },
         startup: startup(view.startups),

@@ -8,6 +8,8 @@ use crate::world::World;
 struct Pod {
     created: usize,
     ready: usize,
+    /// Until then it crashes in a loop.
+    crashes: usize,
     capacity: f64,
 }
 
@@ -67,7 +69,7 @@ impl<'a> Plant<'a> {
         };
         for i in 0..replicas {
             let capacity = world.capacity_of(0, u64::from(i) | 0x800);
-            plant.pods.push(Pod { created: 0, ready: 0, capacity });
+            plant.pods.push(Pod { created: 0, ready: 0, crashes: 0, capacity });
         }
         plant.ready = plant.pods.len();
         plant.capacity = plant.pods.iter().map(|p| p.capacity).sum();
@@ -87,6 +89,11 @@ impl<'a> Plant<'a> {
     /// Pods that were created and don't serve yet, those that found no place included.
     pub fn pending(&self) -> u32 {
         self.spec - self.ready as u32
+    }
+
+    /// Pods in CrashLoopBackOff: that crash, and have been tried for half a minute.
+    pub fn crash_looping(&self, second: usize) -> u32 {
+        self.pods.iter().filter(|p| second < p.crashes && second >= p.created + 30).count() as u32
     }
 
     /// Start-up times of the pods that became ready, oldest first.
@@ -117,8 +124,11 @@ impl<'a> Plant<'a> {
             }
             let ordinal = self.ordinals.1;
             self.ordinals.1 += 1;
-            let ready = second + self.world.startup_of(second, ordinal) as usize;
-            self.pods.push(Pod { created: second, ready, capacity: self.world.capacity_of(second, ordinal) });
+            let crashing = self.world.crash_loops.iter().find(|span| span.contains(&second));
+            let crashes = crashing.map_or(second, |span| span.end);
+            let ready = crashes + self.world.startup_of(second, ordinal) as usize;
+            let capacity = self.world.capacity_of(second, ordinal);
+            self.pods.push(Pod { created: second, ready, crashes, capacity });
             self.next_ready = self.next_ready.min(ready);
             self.created += 1;
         }
@@ -196,7 +206,7 @@ impl<'a> Plant<'a> {
                 ready += 1;
                 capacity += pod.capacity;
                 if pod.ready == second {
-                    self.startups.push((pod.ready - pod.created) as u32);
+                    self.startups.push((pod.ready - pod.created.max(pod.crashes)) as u32);
                 }
             } else {
                 self.next_ready = self.next_ready.min(pod.ready);

@@ -199,6 +199,7 @@ impl<'a> Replay<'a> {
             spec: self.plant.spec(),
             ready: self.plant.ready(),
             pending: self.plant.pending(),
+            crash_looping: self.plant.crash_looping(second),
             signal,
             pods: self.pod_metrics(second),
             startups: self.plant.startups(),

@@ -19,6 +19,8 @@ pub struct View<'a> {
     pub ready: u32,
     /// Pods that were created and don't serve yet.
     pub pending: u32,
+    /// Of these, pods in CrashLoopBackOff.
+    pub crash_looping: u32,
     /// What the query for the load answers.
     pub signal: &'a Signal,
     /// What the resource metrics say of the pods.

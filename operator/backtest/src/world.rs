@@ -1,6 +1,7 @@
 //! What the plant is made of: the numbers a policy can't see, and the ones it can. All of it is fixed before a replay
 //! starts, and the same for every policy in it.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -36,6 +37,8 @@ pub struct World {
     pub write_latency: u64,
     /// More pods than this don't fit on the nodes.
     pub quota: Option<u32>,
+    /// Spans of seconds in which pods that are created crash in a loop, until the span is over.
+    pub crash_loops: Vec<Range<usize>>,
     /// Share of writes that fail, 0 to 1.
     pub write_failures: f64,
     /// Half of what is dropped comes back within ten seconds, up to twice.
@@ -109,6 +112,7 @@ impl World {
             slow: 0.0,
             write_latency: 1,
             quota: None,
+            crash_loops: Vec::new(),
             write_failures: 0.0,
             retries: false,
             min_replicas: 1,
