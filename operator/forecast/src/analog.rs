@@ -6,34 +6,55 @@ use crate::past::Past;
 
 const NEIGHBOURS: usize = 6;
 
+/// Values compared, at most, and the weight of each, newest first.
+const LENGTH: usize = 24;
+
 /// The nearest earlier origins with their weights.
 pub(crate) fn neighbours(past: &Past) -> Vec<(usize, f32)> {
     let (i, day) = (past.newest(), past.day());
     let v = past.lin.values();
     let hour = (day / 24).max(2);
-    let length = (2 * hour).min(36);
-    let stride = (2 * hour / length).max(1);
-    let reach = hour;
+    let stride = (2 * hour / LENGTH).max(1);
+    let length = (2 * hour / stride).min(LENGTH);
     let span = length * stride;
-    let mut found: Vec<(f32, usize)> = Vec::new();
+    if i < span {
+        return Vec::new();
+    }
+    let mut recent = [0.0; LENGTH];
+    let mut weight = [0.0; LENGTH];
+    for l in 0..length {
+        recent[l] = v[i - l * stride];
+        weight[l] = 1.0 / (1.0 + l as f32 / 4.0);
+    }
+    let mut found: Vec<(f32, usize)> = Vec::with_capacity(NEIGHBOURS + 1);
     for k in 1..=13 {
         let back = past.calendar.days_back(past.first + i as i64, k);
-        let Some(centre) = i.checked_sub(back).filter(|c| *c >= span + reach) else { break };
-        for j in (centre - reach..=(centre + reach).min(i - hour)).step_by((hour / 6).max(1)) {
-            let mut distance = 0.0;
-            for l in 0..length {
-                let d = v[i - l * stride] - v[j - l * stride];
-                distance += d * d / (1.0 + l as f32 / 4.0);
-            }
-            if found.len() < NEIGHBOURS || distance < found[found.len() - 1].0 {
-                let at = found.partition_point(|f| f.0 < distance);
-                found.insert(at, (distance, j));
-                found.truncate(NEIGHBOURS);
-            }
+        let Some(centre) = i.checked_sub(back).filter(|c| *c >= span + hour) else { break };
+        for j in (centre - hour..=(centre + hour).min(i - hour)).step_by((hour / 6).max(1)) {
+            let farthest = if found.len() < NEIGHBOURS { f32::INFINITY } else { found[NEIGHBOURS - 1].0 };
+            let Some(distance) = distance(&v[..=j], stride, &recent[..length], &weight, farthest) else { continue };
+            let at = found.partition_point(|f| f.0 < distance);
+            found.insert(at, (distance, j));
+            found.truncate(NEIGHBOURS);
         }
     }
     let nearest = found.first().map_or(0.0, |f| f.0) + 1e-9;
     found.into_iter().map(|(d, j)| (j, nearest / (d + 1e-9))).collect()
+}
+
+/// The weighted squared distance of `recent` from the values that `v` ends with; `None` as soon as it's `farthest`.
+fn distance(v: &[f32], stride: usize, recent: &[f32], weight: &[f32], farthest: f32) -> Option<f32> {
+    let mut sum = 0.0;
+    let mut then = v.iter().rev().step_by(stride);
+    for (recent, weight) in recent.chunks(6).zip(weight.chunks(6)) {
+        for ((r, w), t) in recent.iter().zip(weight).zip(&mut then) {
+            sum += w * (r - t) * (r - t);
+        }
+        if sum >= farthest {
+            return None;
+        }
+    }
+    Some(sum)
 }
 
 /// The forecast `h` steps ahead: the change that followed, added to the present level.

@@ -49,12 +49,18 @@ impl Jump {
         };
         // Both the deviation and the load itself must have moved: yesterday's jump coming back in the usual load isn't
         // one of today's.
-        let moved = part(BEFORE, RECENT, |w| w.0) - part(0, BEFORE - 6, |w| w.0);
-        let level = part(BEFORE, RECENT, |w| w.1) - part(0, BEFORE - 6, |w| w.1);
+        // The median of the last three: a single spike is no jump.
+        let now = |pick: fn(&(f32, f32)) -> f32| {
+            let mut last: Vec<f32> = self.window.iter().skip(BEFORE).map(pick).collect();
+            last.sort_unstable_by(f32::total_cmp);
+            last[RECENT / 2]
+        };
+        let moved = now(|w| w.0) - part(0, BEFORE - 6, |w| w.0);
+        let level = now(|w| w.1) - part(0, BEFORE - 6, |w| w.1);
         if moved.abs() < LEAST.max(2.0 * spread) || level.abs() < LEAST || moved * level < 0.0 {
             return false;
         }
-        self.mean = part(BEFORE, RECENT, |w| w.0);
+        self.mean = now(|w| w.0);
         (self.up, self.down) = (0.0, 0.0);
         self.window.clear();
         true

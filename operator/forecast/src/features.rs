@@ -4,6 +4,7 @@
 //! long-term peak electricity demand", 2010; Makridakis et al., "M5 accuracy competition", 2022).
 
 use std::f32::consts::TAU;
+use std::sync::LazyLock;
 
 use crate::calendar::{Calendar, DAY};
 use crate::plane::Plane;
@@ -121,27 +122,35 @@ fn other_terms(place: &Place<'_>, plane: &Plane, i: usize, h: usize, row: &mut R
         row[44 + name] = if windows.iter().any(|(from, to)| (*from..*to).contains(&target)) { 1.0 } else { 0.0 };
     }
     for (which, regressor) in place.regressors.iter().take(SIDE).enumerate() {
-        row[46 + which] = regressor.values().get(i).copied().unwrap_or(0.0);
+        // One that comes late counts with its newest value.
+        row[46 + which] = regressor.values().get(i).or(regressor.values().last()).copied().unwrap_or(0.0);
     }
 }
 
+/// Sines and cosines of the week on a grid of five minutes: the day four times, the week twice, the hour once.
+type Turns = [f32; 14];
+
+static TURNS: LazyLock<Vec<Turns>> = LazyLock::new(|| {
+    let turns = |second: usize| {
+        let of_day = (second % 86_400) as f32 / 86_400.0;
+        let of_week = second as f32 / 604_800.0;
+        let of_hour = (second % 3600) as f32 / 3600.0;
+        let mut out = [0.0; 14];
+        let angles = [of_day, 2.0 * of_day, 3.0 * of_day, 4.0 * of_day, of_week, 2.0 * of_week, of_hour];
+        for (cell, angle) in out.chunks_exact_mut(2).zip(angles) {
+            let (s, c) = (TAU * angle).sin_cos();
+            cell.copy_from_slice(&[s, c]);
+        }
+        out
+    };
+    (0..2016).map(|slot| turns(slot * 300)).collect()
+});
+
 fn calendar_terms(week_second: i64, row: &mut Row) {
-    let of_day = (week_second % DAY) as f32 / DAY as f32;
-    let of_week = week_second as f32 / (7 * DAY) as f32;
-    let of_hour = (week_second % 3600) as f32 / 3600.0;
-    for k in 0..4 {
-        let (s, c) = (TAU * (k + 1) as f32 * of_day).sin_cos();
-        row[24 + 2 * k] = s;
-        row[25 + 2 * k] = c;
+    let at = (week_second / 300) as usize;
+    if let Some(turns) = TURNS.get(at) {
+        row[24..38].copy_from_slice(turns);
     }
-    for k in 0..2 {
-        let (s, c) = (TAU * (k + 1) as f32 * of_week).sin_cos();
-        row[32 + 2 * k] = s;
-        row[33 + 2 * k] = c;
-    }
-    row[36] = if of_week >= 5.0 / 7.0 { 1.0 } else { 0.0 };
-    let (s, c) = (TAU * of_hour).sin_cos();
-    row[37] = s;
-    row[38] = c;
-    row[39] = of_day;
+    row[38] = if week_second >= 5 * DAY { 1.0 } else { 0.0 };
+    row[39] = (week_second % DAY) as f32 / DAY as f32;
 }

@@ -2,8 +2,9 @@
 //! pods are added, whatever the load does. What counts is the part of the signal that the forecast a step before didn't
 //! foresee, in the steps after a change of replicas.
 
-/// Steps after a change of replicas that are looked at.
-const LAGS: usize = 3;
+/// Steps from a change of replicas on that are looked at. In the very step of the change only a fall counts: a rise may
+/// well have been the cause of it.
+const LAGS: usize = 4;
 /// Changes needed for a verdict.
 const ENOUGH: f32 = 20.0;
 /// Correlation above which the signal is said to follow.
@@ -31,6 +32,15 @@ impl Feedback {
 
     /// Closes a slot. `surprise` is the scaled error of the forecast of it made a step before.
     pub(crate) fn close(&mut self, surprise: Option<f32>) {
+        self.changes.rotate_right(1);
+        self.changes[0] = 0.0;
+        if let Some((sum, n)) = self.slot_mean.take() {
+            let now = sum / n;
+            if let Some(before) = self.latest.filter(|b| *b > 0.0 && now > 0.0) {
+                self.changes[0] = (now / before).ln();
+            }
+            self.latest = Some(now);
+        }
         if let Some(surprise) = surprise.filter(|s| s.is_finite()) {
             let surprise = surprise.clamp(-10.0, 10.0);
             for (lag, change) in self.changes.iter().enumerate() {
@@ -47,15 +57,6 @@ impl Feedback {
                 }
             }
         }
-        self.changes.rotate_right(1);
-        self.changes[0] = 0.0;
-        if let Some((sum, n)) = self.slot_mean.take() {
-            let now = sum / n;
-            if let Some(before) = self.latest.filter(|b| *b > 0.0 && now > 0.0) {
-                self.changes[0] = (now / before).ln();
-            }
-            self.latest = Some(now);
-        }
     }
 
     /// The strongest correlation, if it's strong enough for a verdict.
@@ -67,6 +68,9 @@ impl Feedback {
         self.sums
             .iter()
             .map(|s| s[2] / (s[0] * s[1]).max(1e-12).sqrt())
+            .enumerate()
+            .filter(|(lag, r)| *lag > 0 || *r < 0.0)
+            .map(|(_, r)| r)
             .max_by(|a, b| a.abs().total_cmp(&b.abs()))
             .filter(|r| r.abs() > least)
     }
@@ -79,11 +83,14 @@ mod tests {
     fn run(effect: f32) -> Option<f32> {
         let mut feedback = Feedback::default();
         let mut replicas = 10.0_f64;
-        let mut change = 0.0_f32;
+        let (mut change, mut before_that) = (0.0_f32, 0.0_f32);
         for t in 0..600_u32 {
             let noise = (t * 7919 % 101) as f32 / 50.0 - 1.0;
             feedback.replicas(replicas);
-            feedback.close(Some(effect * change * 10.0 + noise));
+            // A fall shows at once, a rise one step later.
+            let acting = if effect < 0.0 { change } else { before_that };
+            feedback.close(Some(effect * acting * 10.0 + noise));
+            before_that = change;
             let before = replicas;
             if t % 7 == 0 {
                 replicas = if (t / 7) % 2 == 0 { 14.0 } else { 10.0 };

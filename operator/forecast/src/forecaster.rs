@@ -198,10 +198,15 @@ impl Forecaster {
         self.learn(true);
     }
 
+    /// Whether the next [`refit`](Self::refit) is one of those that also grow the trees.
+    pub fn next_refit_is_heavy(&self) -> bool {
+        self.rounds.is_multiple_of(HEAVY_EVERY)
+    }
+
     /// Learns anew from the history: tens of milliseconds of processor time at most, every fourth time somewhat more
     /// than else. To be called every half hour to few hours; nothing else depends on the cadence.
     pub fn refit(&mut self) {
-        self.learn(self.rounds.is_multiple_of(HEAVY_EVERY));
+        self.learn(self.next_refit_is_heavy());
     }
 
     /// Fits everything from the history, as after reading a stored state.
@@ -217,7 +222,8 @@ impl Forecaster {
     }
 
     /// Takes in a further series that may explain the load, under a name of at most two: queue length, visitors, a
-    /// price. Learnt from at the next refit; then its newest value takes part in each forecast.
+    /// price. Learnt from at the next refit; then its newest value takes part in each forecast. Give it before the slot
+    /// of the load itself, or its value of that slot comes too late for the forecast made then.
     pub fn observe_regressor(&mut self, name: &str, begin: Timestamp, value: Option<f64>) {
         let step = self.history.step;
         let at = match self.regressors.iter().position(|(known, _)| known == name) {
@@ -355,7 +361,7 @@ impl Forecaster {
     fn watch(&mut self, value: f32) {
         let Some(past) = self.past.as_ref().filter(|_| value.is_finite()) else { return };
         let newest = past.newest();
-        let usual = past.profile(newest, 0, 0.75, 0.15).unwrap_or_else(|| past.recent(newest, past.day()));
+        let usual = past.usual(newest, 0).unwrap_or_else(|| past.recent(newest, past.day()));
         let floor = 0.1 * past.recent(newest, past.day()) + 1e-6;
         if self.jump.observe(value, usual, floor) {
             self.jumped = Some(past.first + newest as i64);

@@ -9,6 +9,7 @@ mod blend;
 mod calendar;
 mod calibration;
 mod change;
+mod counter;
 mod decomposition;
 mod features;
 mod feedback;
@@ -33,6 +34,7 @@ mod testdata;
 mod trees;
 mod trust;
 
+pub use counter::rates;
 pub use forecaster::Forecaster;
 pub use refusal::{NoForecast, NoForecastReason};
 pub use settings::{Event, Settings, Window};

@@ -76,7 +76,7 @@ impl Shape {
             return nothing;
         }
         let newest = past.newest();
-        let usual: Option<Vec<f32>> = (0..=reach).map(|h| past.profile(newest + h, h, 0.75, 0.3)).collect();
+        let usual: Option<Vec<f32>> = (0..=reach).map(|h| past.usual(newest + h, h)).collect();
         usual.map_or(nothing, |usual| Self { usual, trust })
     }
 

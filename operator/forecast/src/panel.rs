@@ -46,7 +46,7 @@ pub(crate) struct Panel {
 
 /// How the trees are grown.
 const GROWTH: Growth =
-    Growth { trees: 40, leaves: 12, rate: 0.12, least_rows: 8, row_share: 0.6, feature_share: 0.6, seed: 0 };
+    Growth { trees: 32, leaves: 12, rate: 0.14, least_rows: 8, row_share: 0.5, feature_share: 0.5, seed: 0 };
 
 /// The most rows that a regression learns from: more history is thinned out, so that the cost of a fit is bounded.
 const MOST_ROWS: usize = 2100;
@@ -99,7 +99,7 @@ impl Panel {
         }
         let from = n.saturating_sub(3 * day);
         let rest: Vec<f32> = (from..n)
-            .map(|t| past.lin.values()[t] - past.profile(t, 0, 0.75, 0.3).unwrap_or(past.lin.values()[t]))
+            .map(|t| past.lin.values()[t] - past.usual(t, 0).unwrap_or(past.lin.values()[t]))
             .collect();
         let middle = self.keys.get(self.keys.len() / 2).copied().unwrap_or(1);
         self.damped = Some(Damped::fit(&rest, middle));
@@ -131,7 +131,7 @@ impl Panel {
         let slot = past.first + i as i64;
         let value = past.lin.values()[i];
         if let Some(damped) = &mut self.damped {
-            damped.update(value - past.profile(i, 0, 0.75, 0.3).unwrap_or(value));
+            damped.update(value - past.usual(i, 0).unwrap_or(value));
         }
         if let Some(winters) = &mut self.winters {
             winters.update(slot, value);
@@ -149,13 +149,15 @@ impl Panel {
         let slot = past.first + i as i64;
         let place = past.place();
         let near = analog::neighbours(past);
+        let now = simple::Now::new(past);
         for (key, h) in self.keys.iter().copied().enumerate() {
             let cells = &mut out[key * MEMBERS..(key + 1) * MEMBERS];
-            simple::predict(past, h, cells);
+            let usual = past.profile(i + h, h);
+            simple::predict(past, &now, h, usual, cells);
             let fallback = cells[6];
             cells[DAMPED..].fill(fallback);
-            if let Some((damped, usual)) = self.damped.as_ref().zip(past.profile(i + h, h, 0.75, 0.3)) {
-                cells[DAMPED] = usual + damped.ahead(h);
+            if let Some((damped, usual)) = self.damped.as_ref().zip(usual) {
+                cells[DAMPED] = usual.1 + damped.ahead(h);
             }
             if let Some(winters) = &self.winters {
                 cells[WINTERS] = winters.ahead(h);

@@ -1,6 +1,6 @@
 //! What all members look at: the filled history on a linear and a logarithmic scale, and the calendar around it.
 
-use crate::calendar::Calendar;
+use crate::calendar::{Calendar, DAY};
 use crate::features::Place;
 use crate::plane::Plane;
 
@@ -67,22 +67,39 @@ impl Past {
         self.place().days_earlier(&self.lin, target, days + whole)
     }
 
-    /// The usual load at `target`: a mean over earlier days, the weight of a day being `decay` to the power of its
-    /// age and `other` times less where it's a weekend and `target` isn't, or the other way round.
-    pub(crate) fn profile(&self, target: usize, h: usize, decay: f32, other: f32) -> Option<f32> {
+    /// The usual load at `target`: a mean over earlier days, yesterday counting most. First with all days alike, then
+    /// with days of the other kind (workday or weekend) counting for little.
+    pub(crate) fn profile(&self, target: usize, h: usize) -> Option<(f32, f32)> {
         let ahead = h.saturating_sub(1) / self.day();
         let slot = self.first + target as i64;
-        let weekend = self.calendar.is_weekend(slot);
+        let weekday = self.calendar.second_of_week(slot) / DAY;
+        let weekend = weekday >= 5;
         let v = self.lin.values();
-        let (mut sum, mut total, mut weight) = (0.0, 0.0, 1.0);
-        for k in 1 + ahead..=12 + ahead {
+        let (mut sum, mut total, mut kind_sum, mut kind_total) = (0.0, 0.0, 0.0, 0.0);
+        let mut weight = 1.0;
+        let mut other = (weekday - 1 - ahead as i64).rem_euclid(7);
+        for k in 1 + ahead..=DAYS + ahead {
             let back = self.calendar.days_back(slot, k);
             let Some(at) = target.checked_sub(back).filter(|i| *i >= 1 && i + 1 < v.len()) else { break };
-            let kind = if other < 1.0 && self.calendar.is_weekend(slot - back as i64) != weekend { other } else { 1.0 };
-            sum += weight * kind * (0.25 * v[at - 1] + 0.5 * v[at] + 0.25 * v[at + 1]);
-            total += weight * kind;
-            weight *= decay;
+            let value = 0.25 * v[at - 1] + 0.5 * v[at] + 0.25 * v[at + 1];
+            let kind = if (other >= 5) == weekend { weight } else { OTHER_KIND * weight };
+            sum += weight * value;
+            total += weight;
+            kind_sum += kind * value;
+            kind_total += kind;
+            weight *= FADING;
+            other = if other == 0 { 6 } else { other - 1 };
         }
-        (total > 0.0).then(|| sum / total)
+        (total > 0.0).then(|| (sum / total, kind_sum / kind_total))
+    }
+
+    /// The usual load at `target`, minding workdays and weekends.
+    pub(crate) fn usual(&self, target: usize, h: usize) -> Option<f32> {
+        self.profile(target, h).map(|p| p.1)
     }
 }
+
+/// Days of a profile, the weight of a day to that of the day after it, and of a day of the other kind.
+const DAYS: usize = 12;
+const FADING: f32 = 0.75;
+const OTHER_KIND: f32 = 0.2;

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::Settings;
+use crate::calibration::{BINS, QUARTERS};
 use crate::forecaster::{Forecaster, Track};
 use crate::history::History;
 use crate::panel::MEMBERS;
@@ -41,6 +42,8 @@ struct SavedTrack {
     scored: u64,
     /// Blend, calibration and score, one after the other.
     numbers: String,
+    /// The same in 16 bits: errors by quarter hour, and counts of scaled errors.
+    coarse: String,
 }
 
 fn pack(values: impl Iterator<Item = f32>) -> String {
@@ -71,24 +74,32 @@ fn fine(code: u16) -> f32 {
     }
 }
 
+fn pack_coarse<'a>(values: impl Iterator<Item = &'a f32>) -> String {
+    // Below zero stands for not seen yet, as a gap does in the history.
+    let known = values.map(|v| if *v < 0.0 { f32::NAN } else { *v });
+    STANDARD_NO_PAD.encode(known.flat_map(|v| coarse(v).to_le_bytes()).collect::<Vec<u8>>())
+}
+
+fn unpack_coarse(text: &str) -> Vec<f32> {
+    let bytes = STANDARD_NO_PAD.decode(text).unwrap_or_default();
+    bytes.chunks_exact(2).map(|b| fine(u16::from_le_bytes([b[0], b[1]]))).collect()
+}
+
 impl SavedHistory {
     fn of(history: &History) -> Self {
         let split = history.values.len().saturating_sub(PRECISE);
         // A history longer than that keeps few values in full, so that the whole stays small.
-        let split = if split > 0 { history.values.len().saturating_sub(600) } else { 0 };
-        let older: Vec<u8> = history.values[..split].iter().flat_map(|v| coarse(*v).to_le_bytes()).collect();
+        let split = if split > 0 { history.values.len().saturating_sub(360) } else { 0 };
         Self {
             unit: history.unit,
             first: history.first,
-            older: STANDARD_NO_PAD.encode(older),
+            older: pack_coarse(history.values[..split].iter()),
             newer: pack(history.values[split..].iter().copied()),
         }
     }
 
     fn restore(&self, step: i64) -> History {
-        let older = STANDARD_NO_PAD.decode(&self.older).unwrap_or_default();
-        let mut values: Vec<f32> =
-            older.chunks_exact(2).map(|b| fine(u16::from_le_bytes([b[0], b[1]]))).collect();
+        let mut values = unpack_coarse(&self.older);
         values.extend(unpack(&self.newer));
         // Stored text may have been touched: what isn't a load is a gap.
         values.iter_mut().filter(|v| !(v.is_finite() && **v >= 0.0)).for_each(|v| *v = f32::NAN);
@@ -107,8 +118,6 @@ fn numbers(track: &mut Track) -> Vec<&mut f32> {
     let c = &mut track.calibration;
     all.extend([&mut c.recent, &mut c.usual, &mut c.load, &mut c.scored]);
     all.extend(&mut c.moved);
-    all.extend(&mut c.quarters);
-    all.extend(&mut c.counts);
     let s = &mut track.score;
     all.extend(&mut s.errors);
     all.extend([&mut s.load, &mut s.weight]);
@@ -126,6 +135,7 @@ impl From<Forecaster> for Saved {
             .map(|mut track| SavedTrack {
                 ahead: track.ahead,
                 scored: track.score.scored,
+                coarse: pack_coarse(track.calibration.quarters.iter().chain(&track.calibration.counts)),
                 numbers: pack(numbers(&mut track).into_iter().map(|n| *n)),
             })
             .collect();
@@ -157,6 +167,13 @@ impl From<Saved> for Forecaster {
                 cells.iter_mut().zip(values).for_each(|(cell, value)| **cell = value);
                 track.score.scored = old.scored;
                 track.blend.weigh();
+            }
+            let values = unpack_coarse(&old.coarse);
+            if values.len() == QUARTERS + BINS {
+                let (quarters, counts) = values.split_at(QUARTERS);
+                let seen = |v: &f32| if v.is_nan() { -1.0 } else { *v };
+                track.calibration.quarters = quarters.iter().map(seen).collect();
+                track.calibration.counts = counts.iter().map(|v| v.max(0.0)).collect();
             }
         }
         let slots = f.settings.slots();

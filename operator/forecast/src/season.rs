@@ -1,6 +1,6 @@
 //! Periods in the load, from an hour to a week, by autocorrelation: the strongest period is found, its profile taken
-//! off, and what remains is searched again (in the spirit of AutoPeriod: Vlachos, Yu & Castelli, 2005). Periods within
-//! 2 % of what clocks and calendars have are taken to be exactly that.
+//! off, and what remains is searched again (in the spirit of AutoPeriod: Vlachos, Yu & Castelli, 2005). A peak is refined
+//! to what explains most nearby, the periods of clocks and calendars among it.
 
 use crate::calendar::DAY;
 use crate::past::Past;
@@ -39,7 +39,7 @@ pub(crate) fn find(past: &Past) -> Vec<Period> {
             break;
         }
         let Some(period) = strongest(&x, hour, (7 * DAY / step) as usize) else { break };
-        let period = snap(period, step, hour);
+        let period = refine(&x, period, step, hour);
         remove(&mut x, period);
         let rest = power(&x);
         let strength = (1.0 - rest / variance).clamp(0.0, 1.0);
@@ -107,10 +107,21 @@ fn strongest(x: &[f32], least: usize, most: usize) -> Option<usize> {
     peaks.iter().find(|p| p.1 >= AS_GOOD * top).map(|p| p.0)
 }
 
-fn snap(period: usize, step: i64, hour: usize) -> usize {
+/// The period near `period` that explains most: of the calendar's, where one is within a tenth, and of the slots around.
+/// A longer profile explains more by chance, which is allowed for.
+fn refine(x: &[f32], period: usize, step: i64, least: usize) -> usize {
     let calendar = [1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 24.0, 48.0, 168.0].map(|h| h * 3600.0 / step as f64);
-    let near = calendar.iter().find(|c| (period as f64 - *c).abs() <= (0.02 * *c).max(0.5));
-    near.map_or(period, |c| c.round() as usize).max(hour)
+    let near = calendar.into_iter().filter(|c| (period as f64 - c).abs() <= 0.1 * c).map(|c| c.round() as usize);
+    let around = period.saturating_sub(3).max(least)..=period + 3;
+    let whole = power(x).max(1e-12);
+    let explained = |period: usize| {
+        let mut rest = x.to_vec();
+        remove(&mut rest, period);
+        1.0 - power(&rest) / whole / (1.0 - period as f32 / x.len() as f32).max(0.1)
+    };
+    // The calendar's come last: of equals, the last is taken.
+    let candidates = around.chain(near).filter(|p| *p >= least && 2 * p <= x.len());
+    candidates.map(|p| (p, explained(p))).max_by(|a, b| a.1.total_cmp(&b.1)).map_or(period, |c| c.0)
 }
 
 fn remove(x: &mut [f32], period: usize) {

@@ -25,13 +25,38 @@ pub(crate) const LAST: usize = 0;
 pub(crate) const YESTERDAY: usize = 2;
 pub(crate) const PROFILE: usize = 6;
 
-/// Fills `out` with the forecasts of slot `newest + h`.
-pub(crate) fn predict(past: &Past, h: usize, out: &mut [f32]) {
+/// What is the same for all horizons: the present level, and the usual one at this time.
+pub(crate) struct Now {
+    level: f32,
+    mean3: f32,
+    floor: f32,
+    /// The usual load now, without and with regard to weekends.
+    usual: Option<(f32, f32)>,
+}
+
+impl Now {
+    pub(crate) fn new(past: &Past) -> Self {
+        let i = past.newest();
+        let v = past.lin.values();
+        let before = |k: usize| i.saturating_sub(k);
+        let usual = || {
+            let [a, b, c] = [past.profile(i, 0)?, past.profile(before(1), 0)?, past.profile(before(2), 0)?];
+            Some((0.6 * a.0 + 0.25 * b.0 + 0.15 * c.0, 0.6 * a.1 + 0.25 * b.1 + 0.15 * c.1))
+        };
+        Self {
+            level: 0.6 * v[i] + 0.25 * v[before(1)] + 0.15 * v[before(2)],
+            mean3: past.recent(i, 3),
+            floor: 0.05 * past.recent(i, past.day()) + 1e-6,
+            usual: usual(),
+        }
+    }
+}
+
+/// Fills `out` with the forecasts of slot `newest + h`; `ahead` is the usual load then.
+pub(crate) fn predict(past: &Past, now: &Now, h: usize, ahead: Option<(f32, f32)>, out: &mut [f32]) {
     let i = past.newest();
-    let v = past.lin.values();
     let target = i + h;
-    let last = v[i];
-    let mean3 = past.recent(i, 3);
+    let last = past.lin.values()[i];
     let day = past.earlier(target, h, 1);
     let week = past.earlier(target, h, 7).or(day);
     let level_back = |days: usize| {
@@ -39,29 +64,23 @@ pub(crate) fn predict(past: &Past, h: usize, out: &mut [f32]) {
         i.checked_sub(back).map(|j| past.recent(j, 3))
     };
     out[0] = last;
-    out[1] = mean3;
+    out[1] = now.mean3;
     out[2] = day.unwrap_or(last);
     out[3] = week.unwrap_or(last);
-    out[4] = day.zip(level_back(1)).map_or(last, |(d, l)| d + mean3 - l);
-    out[5] = week.zip(level_back(7)).map_or(out[4], |(w, l)| w + mean3 - l);
-    let now = 0.6 * last + 0.25 * v[i.saturating_sub(1)] + 0.15 * v[i.saturating_sub(2)];
-    let usual = |other: f32| {
-        let p = |t: usize, h: usize| past.profile(t, h, 0.75, other);
-        let ahead = p(target, h)?;
-        let at = 0.6 * p(i, 0)? + 0.25 * p(i.saturating_sub(1), 0)? + 0.15 * p(i.saturating_sub(2), 0)?;
-        Some((ahead, at))
-    };
-    let plain = usual(1.0);
-    let floor = 0.05 * past.recent(i, past.day()) + 1e-6;
-    out[6] = plain.map_or(last, |(ahead, at)| now + ahead - at);
-    out[7] =
-        plain.map_or(last, |(ahead, at)| (ahead + floor) * ((now + floor) / (at + floor)).clamp(0.1, 10.0) - floor);
-    out[8] = usual(0.15).map_or(last, |(ahead, at)| now + ahead - at);
+    out[4] = day.zip(level_back(1)).map_or(last, |(d, l)| d + now.mean3 - l);
+    out[5] = week.zip(level_back(7)).map_or(out[4], |(w, l)| w + now.mean3 - l);
+    out[6..9].fill(last);
+    if let Some((ahead, at)) = ahead.zip(now.usual) {
+        let ratio = ((now.level + now.floor) / (at.0 + now.floor)).clamp(0.1, 10.0);
+        out[6] = now.level + ahead.0 - at.0;
+        out[7] = (ahead.0 + now.floor) * ratio - now.floor;
+        out[8] = now.level + ahead.1 - at.1;
+    }
     (out[9], out[10]) = (out[2], out[6]);
     if past.extra > 0 {
         let season = past.lin.back(target, past.extra * (1 + (h - 1) / past.extra));
         let then = i.checked_sub(past.extra).map(|j| past.recent(j, 3));
         out[9] = season.unwrap_or(last);
-        out[10] = season.zip(then).map_or(last, |(s, t)| s + mean3 - t);
+        out[10] = season.zip(then).map_or(last, |(s, t)| s + now.mean3 - t);
     }
 }

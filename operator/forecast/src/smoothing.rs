@@ -69,28 +69,32 @@ pub(crate) struct Winters {
 }
 
 impl Winters {
-    /// The best of a small grid over the history, by absolute error one and twelve steps ahead.
+    /// The best of a small grid over the history, by absolute error half an hour ahead.
     pub(crate) fn fit(past: &Past) -> Option<Self> {
         let (v, m) = (past.lin.values(), past.day());
         if v.len() < 3 * m {
             return None;
         }
+        // Older weeks are forgotten anyway.
+        let v = &v[v.len().saturating_sub(8 * m)..];
+        let first = past.first + (past.len() - v.len()) as i64;
+        let level = v[..m].iter().sum::<f32>() / m as f32;
         let mut best: Option<(f32, Self)> = None;
         for alpha in [0.1, 0.3, 0.6, 0.9] {
             for gamma in [0.1, 0.4] {
-                let level = past.lin.mean(m - 1, m);
                 let mut season = vec![0.0; m];
                 for (t, value) in v[..m].iter().enumerate() {
-                    season[Self::phase(past.first + t as i64, m)] = value - level;
+                    season[Self::phase(first + t as i64, m)] = value - level;
                 }
-                let mut model = Self { alpha, gamma, level, season, at: past.first + m as i64 - 1 };
+                let mut model = Self { alpha, gamma, level, season, at: first + m as i64 - 1 };
+                let ahead = (m / 48).max(1);
                 let mut error = 0.0;
                 for (t, value) in v.iter().enumerate().skip(m) {
-                    model.update(past.first + t as i64, *value);
+                    model.update(first + t as i64, *value);
                     if t >= 2 * m
-                        && let Some(actual) = v.get(t + 6)
+                        && let Some(actual) = v.get(t + ahead)
                     {
-                        error += (actual - model.ahead(6)).abs();
+                        error += (actual - model.ahead(ahead)).abs();
                     }
                 }
                 if best.as_ref().is_none_or(|(e, _)| error < *e) {

@@ -110,13 +110,15 @@ struct Grower<'a> {
 impl Grower<'_> {
     fn histogram(&self, rows: &[u32]) -> Vec<[f32; 2]> {
         let mut out = vec![[0.0_f32; 2]; self.features.len() * BINS];
+        // What is added is gathered once, then read in order for each feature.
+        let added: Vec<[f32; 2]> = rows.iter().map(|r| [self.gradient[*r as usize], self.weight[*r as usize]]).collect();
         for (f, cells) in self.features.iter().zip(out.chunks_exact_mut(BINS)) {
             let bins = &self.binned.bins[*f];
-            for r in rows {
-                let r = *r as usize;
-                let cell = &mut cells[bins[r] as usize & (BINS - 1)];
-                cell[0] += self.gradient[r];
-                cell[1] += self.weight[r];
+            let Ok(cells) = <&mut [[f32; 2]; BINS]>::try_from(cells) else { continue };
+            for (r, add) in rows.iter().zip(&added) {
+                let cell = &mut cells[bins[*r as usize] as usize & (BINS - 1)];
+                cell[0] += add[0];
+                cell[1] += add[1];
             }
         }
         out
@@ -261,7 +263,11 @@ fn gain(leaf: &Leaf) -> f32 {
 
 /// The median of values with weights; 0 for none. Sorts what it's given.
 fn weighted_median(pairs: &mut [(f32, f32)]) -> f32 {
-    pairs.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    // Ordered by the bits of the value, which for floats of one sign is the order of the values.
+    pairs.sort_unstable_by_key(|p| {
+        let bits = p.0.to_bits() as i32;
+        bits ^ (((bits >> 31) as u32) >> 1) as i32
+    });
     let half = pairs.iter().map(|p| p.1).sum::<f32>() / 2.0;
     let mut sum = 0.0;
     for (value, weight) in pairs.iter() {
