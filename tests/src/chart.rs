@@ -73,7 +73,7 @@ pub async fn install(plane: &ControlPlane, values: &Value) -> Result<Access> {
     wait::until("the roles", std::time::Duration::from_secs(20), || async {
         let leases: kube::Api<k8s_openapi::api::coordination::v1::Lease> =
             kube::Api::namespaced(client.clone(), NAMESPACE);
-        leases.list(&kube::api::ListParams::default()).await
+        leases.get_opt("foresail").await
     })
     .await?;
     Ok(access)

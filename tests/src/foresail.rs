@@ -196,8 +196,7 @@ impl Foresail {
 }
 
 async fn get(url: &str) -> Result<String> {
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build()?;
-    let answer = client.get(url).send().await?;
+    let answer = wait::client()?.get(url).timeout(Duration::from_secs(5)).send().await?;
     let status = answer.status();
     let text = answer.text().await?;
     if !status.is_success() {

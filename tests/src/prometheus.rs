@@ -203,7 +203,7 @@ impl Prometheus {
 
     async fn api(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Value> {
         let url = format!("{}/api/v1/{path}", self.url());
-        let answer: Value = reqwest::Client::new().get(url).query(parameters).send().await?.json().await?;
+        let answer: Value = wait::client()?.get(url).query(parameters).send().await?.json().await?;
         ensure!(answer["status"] == "success", "Prometheus refused {path} {parameters:?}: {answer}");
         Ok(answer["data"].clone())
     }

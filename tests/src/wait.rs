@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::future::Future;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -47,14 +48,33 @@ where
     Ok(())
 }
 
+/// An HTTP client for servers on loopback: made once, because making one reads all certificates of the system.
+///
+/// # Errors
+/// Fails when TLS cannot be set up.
+pub fn client() -> Result<reqwest::Client> {
+    static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
+    if let Some(client) = CLIENT.get() {
+        return Ok(client.clone());
+    }
+    // Connections are not kept: each test has a runtime of its own, and a connection belongs to one.
+    let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build()?;
+    Ok(CLIENT.get_or_init(|| client).clone())
+}
+
 /// Waits until a GET of `url` answers with a status below 400.
 ///
 /// # Errors
 /// Fails when `patience` is over.
 pub async fn http(url: &str, patience: Duration) -> Result<()> {
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(2)).build()?;
+    let client = client()?;
     until(url, patience, || async {
-        client.get(url).send().await.and_then(reqwest::Response::error_for_status)
+        client
+            .get(url)
+            .timeout(Duration::from_secs(2))
+            .send()
+            .await
+            .and_then(reqwest::Response::error_for_status)
     })
     .await?;
     Ok(())

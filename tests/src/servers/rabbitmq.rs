@@ -53,8 +53,7 @@ impl RabbitMq {
             async move {
                 ended?;
                 let url = format!("http://127.0.0.1:{management}/api/overview");
-                let answer =
-                    reqwest::Client::new().get(url).basic_auth("guest", Some("guest")).send().await?;
+                let answer = wait::client()?.get(url).basic_auth("guest", Some("guest")).send().await?;
                 answer.error_for_status()?;
                 tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
                 anyhow::Ok(())

@@ -1,0 +1,235 @@
+//! The promises, played on a real API server and a real Prometheus, under the chart's own roles.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "all of this file is test code")]
+
+mod scene;
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use jiff::{SignedDuration, Timestamp};
+use scene::{STARTUP, Scene, deployment, policy, until};
+use serde_json::json;
+use testbed::{Shape, wait};
+
+/// Every day at this time, the load rises from 200 to 1,000 requests per second within 10 s, and stays for 2 h.
+fn ramp_at(at: Timestamp) -> Shape {
+    Shape::daily(at, &[(0, 200.0), (10, 1000.0), (7200, 1000.0), (7210, 200.0)])
+}
+
+/// Every day until this time, the load is 1,000 requests per second for 2 h; then it falls to 200 within 10 s.
+fn fall_at(at: Timestamp) -> Shape {
+    Shape::daily(
+        at - SignedDuration::from_hours(2),
+        &[(0, 200.0), (10, 1000.0), (7200, 1000.0), (7210, 200.0)],
+    )
+}
+
+#[tokio::test]
+async fn replicas_are_ready_before_the_daily_load_arrives_and_hold_through_it() -> Result<()> {
+    let ramp = Timestamp::now() + SignedDuration::from_secs(100);
+    let mut scene = Scene::set(ramp_at(ramp), &json!({})).await?;
+    scene.deploy("web", 2).await?;
+    scene.deploy("reactive", 2).await?;
+    scene.start_foresail("one", &[]).await?;
+    // The same load twice: once with a forecast, once as an HPA would have it. The lead is longer than a start-up:
+    // forecasts know the day in steps of five minutes, and the ramp may come late in one.
+    scene.plane.apply_object(policy("web", &json!({"forecast": {"leadTime": "3m"}}))).await?;
+    scene.plane.apply_object(policy("reactive", &json!({"forecast": {"mode": "Off"}}))).await?;
+
+    let startup = SignedDuration::try_from(STARTUP)?;
+    let ahead = scene.wait_for_replicas("web", 10..=14, until(ramp - startup)).await;
+    if ahead.is_err() {
+        scene.tell("web").await;
+    }
+    println!("{} replicas {:?} before the ramp", ahead?, until(ramp));
+    scene.wait_for_condition("web", "ForecastActive", "True", "", Duration::from_secs(10)).await?;
+    let reactive = scene.replicas("reactive").await?;
+    ensure!(reactive <= 4, "without a forecast there are {reactive} replicas before the load");
+
+    wait::until("ready pods", until(ramp), || async {
+        let ready = scene.ready_replicas("web").await?;
+        ensure!(ready >= 10, "{ready} ready");
+        Ok(())
+    })
+    .await?;
+    tokio::time::sleep(until(ramp)).await;
+    scene.demand_replicas("web", 10..=14, Duration::from_secs(60)).await?;
+    scene.wait_for_replicas("reactive", 10..=14, Duration::from_secs(30)).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_scales_down_while_prometheus_is_gone_and_the_load_that_fell_is_followed_after() -> Result<()>
+{
+    let fall = Timestamp::now() + SignedDuration::from_secs(50);
+    let mut scene = Scene::set(fall_at(fall), &json!({})).await?;
+    scene.deploy("web", 10).await?;
+    scene.start_foresail("one", &[]).await?;
+    scene.plane.apply_object(policy("web", &json!({}))).await?;
+    scene.wait_for_condition("web", "DataFresh", "True", "", Duration::from_secs(20)).await?;
+    let before = scene.replicas("web").await?;
+    ensure!(before >= 10, "{before} replicas under the load of ten");
+
+    scene.prometheus.stop();
+    scene.wait_for_condition("web", "DataFresh", "False", "", Duration::from_secs(30)).await?;
+    let (ready, reason, message) = scene.condition("web", "Ready").await?;
+    ensure!(ready == "False", "Ready={ready} while blind: {reason}: {message}");
+    tokio::time::sleep(until(fall)).await;
+    scene.demand_replicas("web", before..=20, Duration::from_secs(30)).await?;
+
+    scene.prometheus.start().await?;
+    let down = scene.wait_for_replicas("web", 2..=4, Duration::from_mins(4)).await;
+    if down.is_err() {
+        scene.tell("web").await;
+    }
+    down?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_jumps_when_foresail_is_killed_and_started_again() -> Result<()> {
+    let mut scene = Scene::set(Shape::constant(1000.0), &json!({})).await?;
+    scene.deploy("web", 4).await?;
+    scene.start_foresail("one", &["--lease-duration", "4s"]).await?;
+    // Nothing in the policy but the necessary: the stabilization window must survive.
+    scene.plane.apply_object(policy("web", &json!({"behavior": null}))).await?;
+    let settled = scene.wait_for_replicas("web", 10..=14, Duration::from_secs(40)).await?;
+    tokio::time::sleep(STARTUP + Duration::from_secs(5)).await;
+    let settled = scene.replicas("web").await?.max(settled);
+
+    for _ in 0..2 {
+        scene.foresail[0].kill();
+        scene.demand_replicas("web", settled..=settled, Duration::from_secs(2)).await?;
+        scene.foresail[0].restart().await?;
+        let held = scene.demand_replicas("web", settled..=settled, Duration::from_secs(15)).await;
+        if held.is_err() {
+            scene.tell("web").await;
+        }
+        held?;
+    }
+    // It is at work again: what a person sets too low is raised.
+    scene.scale_by_hand("web", 3).await?;
+    scene.wait_for_replicas("web", 10..=14, Duration::from_secs(30)).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn of_two_instances_exactly_one_acts_and_the_other_takes_over_within_seconds_of_sigterm() -> Result<()>
+{
+    let mut scene = Scene::set(Shape::constant(1000.0), &json!({})).await?;
+    scene.deploy("web", 2).await?;
+    scene.start_foresail("one", &[]).await?;
+    scene.start_foresail("two", &[]).await?;
+    scene.plane.apply_object(policy("web", &json!({}))).await?;
+    scene.wait_for_replicas("web", 10..=14, Duration::from_secs(40)).await?;
+
+    let leads = |index: usize| {
+        let foresail = &scene.foresail[index];
+        async move { foresail.metric("foresail_leader").await }
+    };
+    ensure!(leads(0).await? == 1.0 && leads(1).await? == 0.0, "the first one leads, alone");
+    wait::throughout("one leader", Duration::from_secs(10), || async {
+        let sum = leads(0).await? + leads(1).await?;
+        ensure!(sum <= 1.0, "{sum} leaders");
+        Ok(())
+    })
+    .await?;
+
+    let begun = std::time::Instant::now();
+    scene.foresail[0].ask_to_end();
+    let second = &scene.foresail[1];
+    wait::until("a take-over", Duration::from_secs(10), || async {
+        let leads = second.metric("foresail_leader").await?;
+        ensure!(leads == 1.0, "not yet");
+        Ok(())
+    })
+    .await?;
+    println!("taken over {:?} after SIGTERM", begun.elapsed());
+    scene.scale_by_hand("web", 3).await?;
+    scene.wait_for_replicas("web", 10..=14, Duration::from_secs(20)).await?;
+    let status = scene.foresail[0].terminate(Duration::from_secs(20)).await?;
+    ensure!(status.success(), "the first one ended with {status}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_target_that_is_missing_or_scaled_to_zero_or_owned_by_another_is_reported_and_left_alone()
+-> Result<()> {
+    let mut scene = Scene::set(Shape::constant(600.0), &json!({})).await?;
+    scene.deploy("web", 2).await?;
+    scene.start_foresail("one", &[]).await?;
+    let patience = Duration::from_secs(30);
+
+    // Missing, and then there.
+    scene.plane.apply_object(policy("late", &json!({}))).await?;
+    scene.wait_for_condition("late", "Ready", "False", "late", patience).await?;
+    scene.plane.apply_object(deployment("late", 1)).await?;
+    scene.wait_for_replicas("late", 6..=9, patience).await?;
+
+    // Scaled to 0 by hand: a person's way to switch scaling off.
+    scene.scale_by_hand("late", 0).await?;
+    scene.wait_for_condition("late", "ScalingActive", "False", "ScalingDisabled", patience).await?;
+    scene.demand_replicas("late", 0..=0, Duration::from_secs(8)).await?;
+    scene.scale_by_hand("late", 1).await?;
+    scene.wait_for_replicas("late", 6..=9, patience).await?;
+
+    // An HPA on the same target: refused, by name.
+    let hpa = json!({
+        "apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "web-hpa", "namespace": "default"},
+        "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+                 "minReplicas": 2, "maxReplicas": 4},
+    });
+    scene.plane.apply_object(hpa.clone()).await?;
+    scene.plane.apply_object(policy("web", &json!({}))).await?;
+    scene.wait_for_condition("web", "Ready", "False", "web-hpa", patience).await?;
+    scene.demand_replicas("web", 2..=4, Duration::from_secs(5)).await?;
+    scene.plane.delete(hpa).await?;
+    scene.wait_for_replicas("web", 6..=9, patience).await?;
+
+    // A second policy for the same target: the older one stays in charge.
+    let mut second = policy("second", &json!({}));
+    second["spec"]["scaleTargetRef"]["name"] = "web".into();
+    scene.plane.apply_object(second).await?;
+    scene.wait_for_condition("second", "Ready", "False", "web", patience).await?;
+    scene.wait_for_condition("web", "Ready", "True", "", patience).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_floor_of_an_hpa_is_raised_and_given_back() -> Result<()> {
+    let mut scene = Scene::set(Shape::constant(600.0), &json!({})).await?;
+    scene.deploy("web", 2).await?;
+    let hpa = json!({
+        "apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "web-hpa", "namespace": "default"},
+        "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+                 "minReplicas": 2, "maxReplicas": 12, "targetCPUUtilizationPercentage": 50},
+    });
+    scene.plane.apply_object(hpa).await?;
+    scene.start_foresail("one", &[]).await?;
+    let target = json!({"kind": "HorizontalPodAutoscaler", "name": "web-hpa"});
+    let floor = policy("web", &json!({"scaleTargetRef": target, "maxReplicas": null}));
+    scene.plane.apply_object(floor.clone()).await?;
+
+    // Foresail raises the floor; the real HPA controller is what scales.
+    let raised = scene.wait_for_replicas("web", 6..=9, Duration::from_secs(60)).await;
+    if raised.is_err() {
+        scene.tell("web").await;
+    }
+    raised?;
+    let floor_now = || async {
+        let hpa = scene.plane.get("autoscaling/v1", "HorizontalPodAutoscaler", "default", "web-hpa").await?;
+        anyhow::Ok(hpa["spec"]["minReplicas"].as_u64().unwrap_or(1))
+    };
+    ensure!(floor_now().await? >= 6, "the HPA's floor was not raised");
+    scene.plane.delete(floor).await?;
+    wait::until("the floor of before", Duration::from_secs(30), || async {
+        let floor = floor_now().await?;
+        ensure!(floor == 2, "{floor}");
+        Ok(())
+    })
+    .await?;
+    Ok(())
+}
