@@ -16,14 +16,31 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Watch a day of scaling on a simulated cluster; needs nothing
+    Demo(cmd::demo::Args),
     /// Replay a policy over recorded load, beside the HPA and others
     Backtest(cmd::backtest::Args),
     /// Say why a decision was made, and prove it
     Explain(cmd::explain::Args),
     /// Run the operator
     Run(cmd::run::Args),
+    /// List the policies and how they are doing
+    Status(cmd::status::Args),
+    /// Find what keeps Foresail from working, and say what to do
+    Doctor(cmd::doctor::Args),
+    /// Hold a policy's target as it is for a while
+    Pause(cmd::pause::Args),
+    /// Make a policy of a HorizontalPodAutoscaler or a KEDA ScaledObject
+    Convert(cmd::convert::Args),
     /// Print the custom resource definitions
     Crds(cmd::crds::Args),
+    /// Print a completion script for a shell
+    Completions(cmd::completions::Args),
+    /// Print or write the manual pages
+    Man(cmd::man::Args),
+    /// Write the reference pages
+    #[command(hide = true)]
+    Reference(cmd::reference::Args),
 }
 
 /// How machines want their answers.
@@ -42,10 +59,18 @@ pub(crate) enum Output {
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
+        Command::Demo(args) => cmd::demo::main(args),
         Command::Backtest(args) => cmd::backtest::main(args),
         Command::Explain(args) => cmd::explain::main(args),
         Command::Run(args) => cmd::run::main(args),
+        Command::Status(args) => cmd::status::main(args),
+        Command::Doctor(args) => cmd::doctor::main(args),
+        Command::Pause(args) => cmd::pause::main(args),
+        Command::Convert(args) => cmd::convert::main(args),
         Command::Crds(args) => cmd::crds::main(args),
+        Command::Completions(args) => cmd::completions::main(args),
+        Command::Man(args) => cmd::man::main(args),
+        Command::Reference(args) => cmd::reference::main(args),
     };
     result.unwrap_or_else(|error| {
         // `{:#}` joins the causes with colons, outermost first.

@@ -3,6 +3,7 @@
 mod cli;
 mod cluster;
 mod cmd;
+mod demo;
 
 
 use std::process::ExitCode;

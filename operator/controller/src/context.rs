@@ -2,9 +2,10 @@
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use health::calendar::Calendar;
 use health::snapshot::Snapshot;
 use jiff::Timestamp;
 use kube::Client;
@@ -75,6 +76,7 @@ pub(crate) struct Context {
     pub(crate) recorder: Recorder,
     pub(crate) leadership: watch::Receiver<Leadership>,
     pub(crate) snapshot: watch::Sender<Snapshot>,
+    pub(crate) calendars: watch::Receiver<Arc<Vec<Calendar>>>,
 }
 
 impl Context {
@@ -84,6 +86,7 @@ impl Context {
         metrics: Metrics,
         leadership: watch::Receiver<Leadership>,
         snapshot: watch::Sender<Snapshot>,
+        calendars: watch::Receiver<Arc<Vec<Calendar>>>,
     ) -> Self {
         let reporter = Reporter { controller: "foresail".to_owned(), instance: Some(settings.instance.clone()) };
         let pool = sources::Pool::with_trace(
@@ -113,6 +116,7 @@ impl Context {
             metrics,
             leadership,
             snapshot,
+            calendars,
         }
     }
 

@@ -9,6 +9,7 @@
 //! `decide` (the crate of that name), [`actuate`] (the only writer), `report` (status, events, series, snapshot).
 
 pub mod actuate;
+mod calendars;
 mod charts;
 mod claims;
 pub mod conditions;
@@ -22,6 +23,7 @@ pub mod outcome;
 pub mod owners;
 mod page;
 pub mod pods;
+mod queues;
 mod reconcile;
 mod report;
 pub mod runtime;

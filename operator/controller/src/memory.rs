@@ -48,6 +48,8 @@ pub(crate) struct PolicyMemory {
 /// One signal between two looks.
 pub(crate) struct SignalMemory {
     pub(crate) foresight: Foresight,
+    /// How messages move, where the signal is a queue.
+    pub(crate) meter: sources::queue::Meter,
     /// The forecast settings it was made with, to notice a change.
     pub(crate) made_for: String,
     readings: VecDeque<(Timestamp, f64)>,
@@ -62,6 +64,7 @@ impl SignalMemory {
     pub(crate) fn new(settings: &forecast::Settings, made_for: String) -> Self {
         Self {
             foresight: Foresight::new(settings.clone()),
+            meter: sources::queue::Meter::default(),
             made_for,
             readings: VecDeque::new(),
             chart: Chart::default(),
@@ -71,10 +74,10 @@ impl SignalMemory {
         }
     }
 
-    /// Takes in a reading; only fresh ones say something.
+    /// Takes in a reading; only fresh ones say something. What is forecast goes to the foresight apart, because for a
+    /// queue it isn't the reading.
     pub(crate) fn note(&mut self, now: Timestamp, reading: &Reading) {
         let Reading::Fresh(sample) = reading else { return };
-        self.foresight.observe(*sample);
         self.chart.note(sample.time(), sample.value());
         if self.readings.back().is_none_or(|(at, _)| *at < sample.time()) {
             self.readings.push_back((sample.time(), sample.value()));

@@ -6,13 +6,15 @@
 
 use std::time::Duration;
 
-use decide::{ForeignWrite, Health, MetricObservation, Observation, Replicas};
+use decide::{ForeignWrite, Health, MetricObservation, Observation, QueueObservation, Replicas};
 use futures::future::join_all;
 use health::snapshot::{HealthSnapshot, HealthStatus};
 use jiff::Timestamp;
 use kube::Api;
 use kube::api::DynamicObject;
-use series::{Absence, AbsenceReason, Reading};
+use series::{Absence, AbsenceReason, Reading, Sample};
+use sources::queue::{Count, Flow};
+use sources::{QueueReading, QueueSource, Source};
 use telemetry::metrics::Step;
 
 use crate::actuate::FIELD_MANAGER;
@@ -20,7 +22,7 @@ use crate::context::Context;
 use crate::foresee::View;
 use crate::memory::{PolicyMemory, SignalMemory};
 use crate::pods::{PodCount, selector};
-use crate::signals::Sources;
+use crate::signals::{Asked, Sources};
 use crate::startups::Startups;
 use crate::target::Scale;
 use crate::validate::{Intent, Target};
@@ -51,19 +53,27 @@ pub(crate) async fn observe(
     let lead = startup.p95.unwrap_or(Duration::from_secs(120));
     let mut metrics = Vec::new();
     let mut views = Vec::new();
-    for ((signal, reading), policy) in intent.signals.iter().zip(readings).zip(&intent.policy.metrics) {
-        let source = memory.sources.as_ref().and_then(|s| s.all.get(metrics.len())?.as_ref().ok().cloned());
+    for ((signal, taken), policy) in intent.signals.iter().zip(readings).zip(&intent.policy.metrics) {
+        let asked = memory.sources.as_ref().and_then(|s| s.all.get(metrics.len())?.as_ref().ok().cloned());
         let kept = kept(memory, intent, &signal.name);
+        let Taken { reading, forecast, queue } = taken;
         kept.note(now, &reading);
+        let queue = queue.map(|queue| moving(&kept.meter.observe(&queue), &queue));
         let view = if policy.forecast {
-            if let Some(source) = &source {
+            if let Some(sample) = forecast {
+                kept.foresight.observe(sample);
+            }
+            if let Some(source) = asked.as_ref().and_then(Asked::forecastable) {
                 kept.foresight.tend(now, source, &context.workshop, context.phase(&signal.name));
             }
             kept.foresight.view(now, lead).await
         } else {
             View::off()
         };
-        if let Some(history) = kept.foresight.new_history() {
+        // The past of a queue is that of its arrivals; what it held then isn't known.
+        if let Some(history) = kept.foresight.new_history()
+            && matches!(asked, Some(Asked::Load(_)))
+        {
             kept.chart.seed(&history);
             seed_ledger(memory, policy.target, &history, intent);
         }
@@ -74,6 +84,7 @@ pub(crate) async fn observe(
             long,
             outlook: view.outlook.clone(),
             standing: view.standing,
+            queue,
             ..MetricObservation::fresh(signal.name.clone(), reading)
         });
         views.push(view);
@@ -142,21 +153,72 @@ fn count_pods(context: &Context, memory: &mut PolicyMemory, namespace: &str, sca
     pods
 }
 
-async fn read(context: &Context, memory: &mut PolicyMemory, intent: &Intent, now: Timestamp) -> Vec<Reading> {
+/// What was read of one signal.
+struct Taken {
+    reading: Reading,
+    /// What the forecaster learns from: the load, or a queue's arrivals per second.
+    forecast: Option<Sample>,
+    /// The queue as the broker told it.
+    queue: Option<QueueReading>,
+}
+
+impl Taken {
+    fn absent(absence: Absence) -> Self {
+        Self { reading: Reading::Absent(absence), forecast: None, queue: None }
+    }
+}
+
+async fn read(context: &Context, memory: &mut PolicyMemory, intent: &Intent, now: Timestamp) -> Vec<Taken> {
     let begun = std::time::Instant::now();
     let Some(Sources { all, .. }) = memory.sources.clone() else {
         let absence = || Absence::new(AbsenceReason::NotYetRead, "nothing was asked yet");
-        return intent.signals.iter().map(|_| Reading::Absent(absence())).collect();
+        return intent.signals.iter().map(|_| Taken::absent(absence())).collect();
     };
-    let readings = all.into_iter().map(|source| async move {
-        match source {
-            Ok(source) => source.reading(now).await,
-            Err(absence) => Reading::Absent(absence),
+    let taken = all.into_iter().map(|asked| async move {
+        match asked {
+            Ok(Asked::Load(source)) => {
+                let reading = source.reading(now).await;
+                let forecast = if let Reading::Fresh(sample) = &reading { Some(*sample) } else { None };
+                Taken { reading, forecast, queue: None }
+            }
+            Ok(Asked::Queue { queue, arrivals }) => read_queue(queue.as_ref(), arrivals.as_deref(), now).await,
+            Err(absence) => Taken::absent(absence),
         }
     });
-    let readings = join_all(readings).await;
+    let taken = join_all(taken).await;
     context.metrics.step(Step::Read, begun.elapsed().as_secs_f64());
-    readings
+    taken
+}
+
+/// The backlog, and the arrivals that a query tells. A queue is sized on both: without the arrivals that the policy
+/// names it would be a guess, so that one missing makes the reading absent.
+async fn read_queue(queue: &dyn QueueSource, arrivals: Option<&dyn Source>, now: Timestamp) -> Taken {
+    let asked = async {
+        match arrivals {
+            Some(source) => source.read(now).await.map(Some),
+            None => Ok(None),
+        }
+    };
+    let (mut queue, arrivals) = match futures::try_join!(queue.read(now), asked) {
+        Ok(both) => both,
+        Err(absence) => return Taken::absent(absence),
+    };
+    if let Some(sample) = arrivals {
+        queue.arrivals = Some(Count::PerSecond(sample.value()));
+    }
+    match Sample::new(queue.time, queue.backlog() as f64) {
+        Some(sample) => Taken { reading: Reading::Fresh(sample), forecast: arrivals, queue: Some(queue) },
+        None => Taken::absent(Absence::new(AbsenceReason::InvalidAnswer, "the backlog is no number")),
+    }
+}
+
+fn moving(flow: &Flow, queue: &QueueReading) -> QueueObservation {
+    QueueObservation {
+        arrivals: flow.arrivals,
+        served: flow.served,
+        partitions: queue.most_consumers(),
+        oldest: flow.oldest_age,
+    }
 }
 
 /// What the health checks that the policy names say. A check that isn't there, or wasn't run yet, is no blessing.

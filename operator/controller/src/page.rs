@@ -156,6 +156,7 @@ fn metric(
         name: Arc::from(signal.name.as_str()),
         query: match &signal.source {
             SignalSource::Prometheus { query } => query.clone(),
+            SignalSource::Queue { queue } => queue.describe(),
         },
         unit: String::new(),
         target: record.policy.metrics.get(index).map_or(0.0, |m| m.target),

@@ -15,6 +15,7 @@ use telemetry::metrics::{Outcome as Ended, Step};
 use tracing::Instrument as _;
 
 use crate::actuate::{Actuation, actuate};
+use crate::calendars;
 use crate::context::Context;
 use crate::error::Refusal;
 use crate::foresee::View;
@@ -148,7 +149,7 @@ async fn evaluate(
     intent: &Intent,
     generation: Option<i64>,
     claim: &Claim,
-    notes: Vec<String>,
+    mut notes: Vec<String>,
     now: Timestamp,
 ) -> Result<(Decided, Vec<View>), Refusal> {
     let namespace = memory.key.namespace.to_string();
@@ -164,7 +165,11 @@ async fn evaluate(
     let reading = Instant::now();
     let scale = context.targets.read(&namespace, target).instrument(tracing::info_span!("observe")).await?;
     context.metrics.step(Step::Observe, reading.elapsed().as_secs_f64());
-    let policy = bounded(intent, &scale)?;
+    let mut policy = bounded(intent, &scale)?;
+    let calendars = context.calendars.borrow().clone();
+    let said = calendars::ask(&calendars, &namespace, &memory.key.name, &intent.calendars, now);
+    policy.calendar = said.windows;
+    notes.extend(said.missing.iter().map(|name| format!("there is no ScalingCalendar {name}")));
     let maker = Maker {
         pool: &context.pool,
         secrets: &context.secrets,
@@ -172,8 +177,11 @@ async fn evaluate(
         deadline: context.settings.deadline,
     };
     memory.sources = Some(maker.make(&namespace, intent, generation, memory.sources.take()).await);
-    let Observed { observation, pods, views } =
+    let Observed { mut observation, pods, views } =
         observe(context, memory, intent, &scale, now).instrument(tracing::info_span!("read")).await;
+    if let Some(window) = said.maintenance {
+        observation.health = decide::Health::Unhealthy { what: format!("maintenance window {window} is open") };
+    }
 
     let deciding = Instant::now();
     let history = history(memory, &observation, now);

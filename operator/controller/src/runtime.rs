@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use api::v1alpha1::AutoscalePolicy;
 use futures::{StreamExt as _, TryStreamExt as _};
+use health::calendar::Calendar;
 use health::snapshot::{PolicyKey, Snapshot};
 use jiff::Timestamp;
 use k8s_openapi::api::autoscaling::v1::HorizontalPodAutoscaler;
@@ -45,6 +46,8 @@ pub struct Wiring {
     pub metrics: Metrics,
     /// What the page shows; the controller puts policies in.
     pub snapshot: watch::Sender<Snapshot>,
+    /// The calendars that policies may name.
+    pub calendars: watch::Receiver<Arc<Vec<Calendar>>>,
     /// How far it got.
     pub progress: watch::Sender<Progress>,
     /// Who leads, for others to read.
@@ -57,7 +60,7 @@ pub struct Wiring {
 
 /// Runs until `stop`. Then: no new looks, those under way end, leadership is given up, and it returns.
 pub async fn run(wiring: Wiring, settings: Settings, stop: CancellationToken) {
-    let Wiring { client, metrics, snapshot, progress, leadership, lease, beat } = wiring;
+    let Wiring { client, metrics, snapshot, calendars, progress, leadership, lease, beat } = wiring;
     let scopes = scopes(&settings);
     if stop.run_until_cancelled(await_crd(&client, &scopes, &progress)).await.is_none() {
         return;
@@ -68,6 +71,7 @@ pub async fn run(wiring: Wiring, settings: Settings, stop: CancellationToken) {
         metrics,
         leadership.subscribe(),
         snapshot,
+        calendars,
     ));
     let mut tasks = JoinSet::new();
     let warm = caches(&context, &scopes, &stop, &mut tasks);

@@ -81,3 +81,26 @@ impl Secrets {
 fn missing(message: String) -> Absence {
     Absence::new(AbsenceReason::SecretMissing, message)
 }
+/// Looks up the Secrets of one policy and notes their versions, so that a change of any of them is seen.
+pub(crate) struct Resolver<'a> {
+    secrets: &'a Secrets,
+    namespace: &'a str,
+    versions: &'a mut String,
+}
+
+impl<'a> Resolver<'a> {
+    /// Looks in `namespace`, and adds to `versions`.
+    pub(crate) fn new(secrets: &'a Secrets, namespace: &'a str, versions: &'a mut String) -> Self {
+        Self { secrets, namespace, versions }
+    }
+
+    /// The value behind a reference.
+    pub(crate) async fn value(&mut self, reference: &SecretKeyRef) -> Result<SecretString, Absence> {
+        let (value, version) = self.secrets.value(self.namespace, reference).await?;
+        for part in [&reference.name, "/", &reference.key, "@", &version, ";"] {
+            self.versions.push_str(part);
+        }
+        Ok(value)
+    }
+}
+

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::v1alpha1::{PrometheusServer, SecretKeyRef};
+use api::v1alpha1::PrometheusServer;
 use secrecy::SecretString;
 use series::{Absence, AbsenceReason};
 use sources::prometheus::{Auth, Config, Prometheus};
 use sources::{Pool, QueueSource, Source, Tls};
 
 use crate::queues::{self, Plan};
-use crate::secrets::Secrets;
+use crate::secrets::{Resolver, Secrets};
 use crate::validate::{Intent, Signal, SignalSource};
 
 /// The sources of one policy, in the order of its signals, each or why it can't be asked.
@@ -83,7 +83,9 @@ impl Maker<'_> {
             prepared.push(self.prepare(namespace, signal, &server, &mut versions).await);
         }
         let made_from = (generation, versions);
-        if let Some(before) = before.filter(|b| b.made_from == made_from && prepared.iter().all(Result::is_ok)) {
+        if let Some(before) =
+            before.filter(|b| b.made_from == made_from && prepared.iter().all(Result::is_ok))
+        {
             return before;
         }
         let all = prepared.into_iter().map(|prepared| self.source(prepared?)).collect();
@@ -104,12 +106,8 @@ impl Maker<'_> {
         match &signal.source {
             SignalSource::Prometheus { query } => prometheus(query.clone()).map(Prepared::Load),
             SignalSource::Queue { queue } => {
-                let mut secret = async |reference: &SecretKeyRef| {
-                    let (value, version) = self.secrets.value(namespace, reference).await?;
-                    versions.push_str(&format!("{}/{}@{version};", reference.name, reference.key));
-                    Ok::<SecretString, Absence>(value)
-                };
-                let plan = queues::plan(queue, &mut secret, prometheus).await?;
+                let mut secrets = Resolver::new(self.secrets, namespace, versions);
+                let plan = queues::plan(queue, &mut secrets, prometheus).await?;
                 let arrivals = queue.arrivals.clone().map(prometheus).transpose()?;
                 Ok(Prepared::Queue { queue: plan, arrivals })
             }
@@ -120,9 +118,10 @@ impl Maker<'_> {
         let load = |config| Ok::<Arc<dyn Source>, Absence>(Arc::new(Prometheus::new(self.pool, config)?));
         match prepared {
             Prepared::Load(config) => load(config).map(Asked::Load),
-            Prepared::Queue { queue, arrivals } => {
-                Ok(Asked::Queue { queue: queue.source(self.pool)?, arrivals: arrivals.map(load).transpose()? })
-            }
+            Prepared::Queue { queue, arrivals } => Ok(Asked::Queue {
+                queue: queue.source(self.pool)?,
+                arrivals: arrivals.map(load).transpose()?,
+            }),
         }
     }
 
@@ -157,27 +156,23 @@ impl Maker<'_> {
         written: &PrometheusServer,
         versions: &mut String,
     ) -> Result<Server, Absence> {
-        let mut secret = async |reference: &SecretKeyRef| {
-            let (value, version) = self.secrets.value(namespace, reference).await?;
-            versions.push_str(&format!("{}/{}@{version};", reference.name, reference.key));
-            Ok::<SecretString, Absence>(value)
-        };
+        let mut secrets = Resolver::new(self.secrets, namespace, versions);
         let auth = match (&written.bearer_token_secret_ref, &written.basic_auth) {
-            (Some(token), _) => Auth::Bearer(secret(token).await?),
+            (Some(token), _) => Auth::Bearer(secrets.value(token).await?),
             (None, Some(basic)) => Auth::Basic {
                 username: basic.username.clone(),
-                password: secret(&basic.password_secret_ref).await?,
+                password: secrets.value(&basic.password_secret_ref).await?,
             },
             (None, None) => Auth::None,
         };
         let tls = match &written.tls {
-            Some(written) => queues::tls(written, &mut secret).await?,
+            Some(written) => queues::tls(written, &mut secrets).await?,
             None => Tls::default(),
         };
         let mut headers = Vec::new();
         for header in &written.headers {
             let value = match (&header.value, &header.value_secret_ref) {
-                (_, Some(reference)) => secret(reference).await?,
+                (_, Some(reference)) => secrets.value(reference).await?,
                 (value, None) => SecretString::from(value.clone().unwrap_or_default()),
             };
             headers.push((header.name.clone(), value));

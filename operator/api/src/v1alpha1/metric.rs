@@ -4,6 +4,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Queue;
 use crate::units::{DURATION_PATTERN, Quantity};
 
 /// One signal to scale on. Each metric is judged on its own, and the largest answer wins; a metric that can't be
@@ -11,10 +12,14 @@ use crate::units::{DURATION_PATTERN, Quantity};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.prometheus)")
-        .message("set a source for the metric: prometheus"),
+    validation = Rule::new("has(self.prometheus) != has(self.queue)")
+        .message("set exactly one source for the metric: prometheus or queue"),
     validation = Rule::new("!has(self.prometheus) || has(self.target)")
-        .message("target is required for a prometheus metric: how much of it one replica carries")
+        .message("target is required for a prometheus metric: how much of it one replica carries"),
+    validation = Rule::new("has(self.queue) == has(self.drainWithin)")
+        .message("drainWithin belongs to a queue metric: how long a message may wait"),
+    validation = Rule::new("!has(self.queue) || !has(self.target)")
+        .message("target is for prometheus metrics; a queue has drainWithin")
 )]
 pub struct Metric {
     /// A short name for status, events and metrics; unique in the policy.
@@ -23,6 +28,13 @@ pub struct Metric {
     /// A PromQL query whose answer is the load.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prometheus: Option<PrometheusQuery>,
+    /// A queue whose consumers are scaled so that what waits is worked off in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<Queue>,
+    /// The promise for a queue: no message is older than this when it is worked off. A duration such as 2m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 24), regex(pattern = DURATION_PATTERN))]
+    pub drain_within: Option<String>,
     /// How much of the metric one replica carries, in the unit of the query. A quantity: 200, 0.5, 250m or 1.5k.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Quantity>,

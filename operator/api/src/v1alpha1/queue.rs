@@ -37,14 +37,45 @@ pub struct Queue {
     /// Any other queue, through queries of the policy's Prometheus.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prometheus: Option<PrometheusQueue>,
-    /// How many messages one replica works off in a second, as a first guess until it has been measured. A quantity:
-    /// 20, 0.5 or 500m.
+    /// A PromQL query for how many messages arrive per second, such as sum(rate(orders_published_total[2m])). With it
+    /// arrivals are forecast from their history in the policy's Prometheus; without it they are what the broker counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    pub arrivals: Option<String>,
+    /// How many messages one replica works off in a second. Without it that is learnt from what the broker counts as
+    /// worked off; a Redis list and SQS count nothing, so set it there (or arrivals). A quantity: 20, 0.5 or 500m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub throughput_per_replica: Option<Quantity>,
     /// From how many waiting messages on the first replica is started, where minReplicas is 0. Default: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub activation_backlog: Option<i64>,
+}
+
+impl Queue {
+    /// The queue in a few words, without anything secret: `kafka orders of shop`.
+    pub fn describe(&self) -> String {
+        if let Some(kafka) = &self.kafka {
+            return format!("kafka {} of {}", kafka.topics.join(", "), kafka.consumer_group);
+        }
+        if let Some(rabbitmq) = &self.rabbitmq {
+            return format!("rabbitmq {} in {}", rabbitmq.queue, rabbitmq.vhost);
+        }
+        if let Some(redis) = &self.redis {
+            return match (&redis.list, &redis.stream) {
+                (Some(list), _) => format!("redis list {list}"),
+                (None, Some(stream)) => format!("redis stream {} of {}", stream.key, stream.group),
+                (None, None) => "redis".to_owned(),
+            };
+        }
+        if let Some(nats) = &self.nats {
+            return format!("nats {} of {}", nats.stream, nats.consumer);
+        }
+        if let Some(sqs) = &self.sqs {
+            return format!("sqs {}", sqs.queue_url);
+        }
+        self.prometheus.as_ref().map_or_else(String::new, |prometheus| prometheus.backlog.clone())
+    }
 }
 
 /// The lag of a Kafka consumer group: messages written and not yet committed, summed over all partitions.
@@ -253,11 +284,6 @@ pub struct PrometheusQueue {
     /// How many messages wait.
     #[schemars(length(min = 1, max = 4096))]
     pub backlog: String,
-    /// How many messages arrive per second, such as sum(rate(orders_published_total[2m])). Without it arrivals are
-    /// worked out from how the backlog moves.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 4096))]
-    pub arrivals: Option<String>,
     /// How old the oldest waiting message is, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]

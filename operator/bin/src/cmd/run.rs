@@ -190,6 +190,7 @@ async fn operate(args: Args, metrics: Metrics) -> anyhow::Result<()> {
         client,
         metrics,
         snapshot,
+        calendars: watch::channel(Arc::default()).1,
         progress,
         leadership,
         lease,

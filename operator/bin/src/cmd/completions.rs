@@ -1,0 +1,17 @@
+//! `foresail completions`: completion scripts for shells.
+
+use std::process::ExitCode;
+
+use crate::cli;
+
+/// For bash: `source <(foresail completions bash)`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The shell
+    shell: clap_complete::Shell,
+}
+
+pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
+    clap_complete::generate(args.shell, &mut cli::command(), "foresail", &mut std::io::stdout());
+    Ok(ExitCode::SUCCESS)
+}
