@@ -19,7 +19,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { failures: 5, pause: Duration::from_secs(5), longest: Duration::from_secs(60) }
+        Self { failures: 5, pause: Duration::from_secs(5), longest: Duration::from_mins(1) }
     }
 }
 
@@ -72,8 +72,8 @@ impl Breaker {
         self.failures = self.failures.saturating_add(1);
         self.state = match self.state {
             State::Closed if self.failures < self.limits.failures => State::Closed,
-            State::Closed => self.open(now, self.limits.pause),
-            State::Probing { pause, .. } => self.open(now, (pause * 2).min(self.limits.longest)),
+            State::Closed => Self::open(now, self.limits.pause),
+            State::Probing { pause, .. } => Self::open(now, (pause * 2).min(self.limits.longest)),
             // A late failure of a request that was admitted before: the pause is already running.
             State::Open { until, pause } => State::Open { until, pause },
         };
@@ -88,7 +88,7 @@ impl Breaker {
         }
     }
 
-    fn open(&self, now: Timestamp, pause: Duration) -> State {
+    fn open(now: Timestamp, pause: Duration) -> State {
         State::Open { until: time::after(now, pause), pause }
     }
 }

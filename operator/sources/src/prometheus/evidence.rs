@@ -113,7 +113,7 @@ impl Watch {
     /// How far back to look: twice the longest window, 10 minutes to 2 hours.
     pub(super) fn span(&self) -> Duration {
         let longest = self.selectors.iter().map(|w| w.window).max().unwrap_or_default();
-        (longest * 2).clamp(Duration::from_secs(600), Duration::from_secs(7_200))
+        (longest * 2).clamp(Duration::from_mins(10), Duration::from_hours(2))
     }
 
     /// The step to look with: fine enough to see single scrapes, at most 120 points.

@@ -26,7 +26,7 @@ const LARGEST_ANSWER: usize = 32 << 20;
 /// Points asked for at a time in back-fills. Prometheus refuses more than 11,000.
 const POINTS_PER_QUERY: u64 = 10_000;
 /// How often the completeness of the window is looked at while nothing is suspicious.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_mins(1);
 /// A value below this share of the last vouched-for one is looked at again at once.
 const SUSPICIOUS_FALL: f64 = 0.9;
 

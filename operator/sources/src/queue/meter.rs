@@ -10,7 +10,7 @@ use series::time;
 use super::{Count, QueueReading};
 
 /// Rates are taken over about this long: short enough to follow a ramp, long enough to even out single scrapes.
-const WINDOW: Duration = Duration::from_secs(120);
+const WINDOW: Duration = Duration::from_mins(2);
 /// Differences over less than this tell nothing.
 const LEAST: Duration = Duration::from_secs(5);
 /// Readings kept for the age of the oldest message.
@@ -39,14 +39,19 @@ struct Point {
     time: Timestamp,
     arrivals: Option<u64>,
     served: Option<u64>,
+    backlog: u64,
 }
 
 impl Meter {
     /// Takes a reading in and says how messages move by now. Readings that aren't newer than the last are only
     /// answered from.
     pub fn observe(&mut self, reading: &QueueReading) -> Flow {
-        let point =
-            Point { time: reading.time, arrivals: total(reading.arrivals), served: total(reading.served) };
+        let point = Point {
+            time: reading.time,
+            arrivals: total(reading.arrivals),
+            served: total(reading.served),
+            backlog: reading.backlog(),
+        };
         if self.readings.back().is_none_or(|last| last.time < point.time) {
             self.forget_before_restart(&point);
             self.readings.push_back(point);
@@ -54,9 +59,11 @@ impl Meter {
                 self.readings.pop_front();
             }
         }
+        let arrivals = rate(reading.arrivals, || self.difference(&point, |p| p.arrivals));
         Flow {
-            arrivals: rate(reading.arrivals, || self.difference(&point, |p| p.arrivals)),
-            served: rate(reading.served, || self.difference(&point, |p| p.served)),
+            arrivals,
+            served: rate(reading.served, || self.difference(&point, |p| p.served))
+                .or_else(|| self.left_over(&point, arrivals?)),
             oldest_age: reading.oldest_age.or_else(|| self.oldest(reading, &point)),
         }
     }
@@ -80,6 +87,15 @@ impl Meter {
             return None;
         }
         Some((of(now)?.saturating_sub(of(first)?)) as f64 / elapsed.as_secs_f64())
+    }
+
+    /// What must have been worked off, where that isn't counted: arrivals that didn't add to the backlog.
+    fn left_over(&self, now: &Point, arrivals: f64) -> Option<f64> {
+        let begin = time::before(now.time, WINDOW);
+        let first = self.readings.iter().find(|p| p.time >= begin)?;
+        let elapsed = time::since(now.time, first.time);
+        let growth = (now.backlog as f64 - first.backlog as f64) / elapsed.as_secs_f64();
+        (elapsed >= LEAST).then_some((arrivals - growth).max(0.0))
     }
 
     /// The time since as many messages had arrived as are worked off now, between the two readings around it.
@@ -174,6 +190,18 @@ mod tests {
         meter.observe(&reading(15, 11_000, 11_000));
         assert_eq!(meter.observe(&reading(30, 50, 40)).arrivals, None);
         assert_eq!(meter.observe(&reading(45, 200, 40)).arrivals, Some(10.0));
+    }
+
+    #[test]
+    fn what_is_worked_off_follows_from_arrivals_and_backlog_where_it_is_not_counted() {
+        let mut meter = Meter::default();
+        let look = |second: i64, backlog: u64| QueueReading {
+            arrivals: Some(Count::PerSecond(10.0)),
+            ..QueueReading::of_waiting(Timestamp::from_second(second).unwrap(), backlog)
+        };
+        assert_eq!(meter.observe(&look(0, 1_000)).served, None);
+        assert_eq!(meter.observe(&look(60, 400)).served, Some(20.0));
+        assert_eq!(meter.observe(&look(119, 5_000)).served, Some(0.0));
     }
 
     #[test]

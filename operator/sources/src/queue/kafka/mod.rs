@@ -93,7 +93,9 @@ impl Kafka {
         let mut servers = config.bootstrap_servers;
         servers.sort();
         servers.dedup();
-        servers.iter().for_each(|server| fingerprint.add(server));
+        for server in &servers {
+            fingerprint.add(server);
+        }
         if let Some(sasl) = &config.sasl {
             sasl.feed(&mut fingerprint);
         }

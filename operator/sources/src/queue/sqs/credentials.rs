@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 
 use crate::http::{Fingerprint, body, failure};
 
-const BEFORE_THE_END: Duration = Duration::from_secs(300);
+const BEFORE_THE_END: Duration = Duration::from_mins(5);
 const LARGEST_ANSWER: usize = 1 << 20;
 
 /// Where keys come from.
