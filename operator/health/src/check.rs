@@ -266,7 +266,7 @@ impl Check {
     }
 
     /// The last results, oldest first.
-    pub fn beats(&self) -> impl DoubleEndedIterator<Item = &Beat> {
+    pub fn beats(&self) -> impl DoubleEndedIterator<Item = &Beat> + ExactSizeIterator {
         self.beats.iter()
     }
 

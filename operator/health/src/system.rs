@@ -66,6 +66,8 @@ pub struct ComponentView {
     pub uptime: UptimeRatios,
     /// Lately, newest first.
     pub transitions: Vec<Transition>,
+    /// The last results of this prober, oldest first.
+    pub beats: Vec<Beat>,
 }
 
 /// Everything about the system at one moment.
@@ -173,6 +175,9 @@ fn closed(view: &ComponentView) -> Option<GateFailure> {
         cause: view.causes.first().map(|c| c.id.clone()),
     })
 }
+
+/// How many results an overview carries for a component.
+const BEATS_SHOWN: usize = 20;
 
 struct Entry {
     component: Arc<Component>,
@@ -308,6 +313,7 @@ impl System {
                 maintenance: window,
                 uptime: entry.check.uptime(now),
                 transitions: entry.check.transitions().rev().take(10).cloned().collect(),
+                beats: entry.check.beats().rev().take(BEATS_SHOWN).rev().copied().collect(),
             });
         }
         (self.assemble(components, isolated, views.len(), now), events)

@@ -120,6 +120,12 @@ impl Target {
         }
     }
 
+    /// Changes when a secret does; a hash, so that it may be kept and compared.
+    pub fn fingerprint(&self) -> String {
+        let all: Vec<String> = self.secrets().iter().map(|s| s.expose_secret().to_owned()).collect();
+        crate::sign::hash(&format!("{} {}", self.name(), all.join("\n")))
+    }
+
     /// Takes every secret of this target out of a text that a service or a library wrote.
     pub fn redact(&self, text: &str) -> String {
         let mut clean = text.to_owned();
