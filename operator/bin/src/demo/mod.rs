@@ -173,11 +173,7 @@ fn serve(
 }
 
 /// The first Ctrl-C ends the demo in good order, the second at once.
-fn watch_for_ctrl_c(
-    runtime: &tokio::runtime::Runtime,
-    stop: Arc<AtomicBool>,
-    ended: watch::Sender<bool>,
-) {
+fn watch_for_ctrl_c(runtime: &tokio::runtime::Runtime, stop: Arc<AtomicBool>, ended: watch::Sender<bool>) {
     runtime.spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {
             stop.store(true, Ordering::Relaxed);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use decide::{LimitReason, Record, Source};
 use health::snapshot::{
     AlertPhase, AlertSnapshot, Candidate, ConditionSnapshot, ConditionStatus, DecisionEntry, HealthNode,
-    HealthSnapshot, HealthStatus, LimitEntry, Meta, MetricSnapshot, Mode, NextChange, Outcome, PolicySnapshot,
-    Replicas, Saved, Severity, Snapshot, Standing, Startup, Target,
+    HealthSnapshot, HealthStatus, LimitEntry, Meta, MetricSnapshot, Mode, NextChange, Outcome,
+    PolicySnapshot, Replicas, Saved, Severity, Snapshot, Standing, Startup, Target,
 };
 use jiff::Timestamp;
 use series::{Reading, Series, time};
@@ -166,10 +166,9 @@ impl<'a> Page<'a> {
         let before = std::mem::take(&mut self.conditions);
         for (kind, holds, reason, message) in verdicts {
             let (reason, message) = match kind {
-                "DataFresh" | "Ready" if missing.is_some() => missing
-                    .as_ref()
-                    .map(|m| (m.reason.to_string(), m.message.clone()))
-                    .unwrap_or_default(),
+                "DataFresh" | "Ready" if missing.is_some() => {
+                    missing.as_ref().map(|m| (m.reason.to_string(), m.message.clone())).unwrap_or_default()
+                }
                 "AbleToScale" | "Ready" if held.is_some() => {
                     held.map(|l| (l.reason.to_string(), l.message.clone())).unwrap_or_default()
                 }
@@ -324,26 +323,30 @@ impl<'a> Page<'a> {
         let prometheus = status(seen.outage, HealthStatus::Fail);
         let checkout = status(seen.crash, HealthStatus::Warn);
         let alert = |name: &str| self.alerts.iter().find(|a| a.alert == name);
-        let since = |name: &str| alert(name).map(|a| a.resolved.unwrap_or(a.since)).or(Some(self.stage.start()));
-        let node = |id: &str, title: &str, kind: &str, status, since, output: &str, depends_on: Vec<String>| HealthNode {
-            id: format!("shop/{id}"),
-            title: title.to_owned(),
-            groups: vec!["shop".to_owned()],
-            kind: kind.to_owned(),
-            status,
-            pending: false,
-            flapping: false,
-            since,
-            output: output.to_owned(),
-            critical: false,
-            depends_on,
-            causes: Vec::new(),
-            latency_ms: None,
-            latencies_ms: Vec::new(),
-            uptime: Vec::new(),
-            votes: None,
-            transitions: Vec::new(),
-        };
+        let since =
+            |name: &str| alert(name).map(|a| a.resolved.unwrap_or(a.since)).or(Some(self.stage.start()));
+        let node =
+            |id: &str, title: &str, kind: &str, status, since, output: &str, depends_on: Vec<String>| {
+                HealthNode {
+                    id: format!("shop/{id}"),
+                    title: title.to_owned(),
+                    groups: vec!["shop".to_owned()],
+                    kind: kind.to_owned(),
+                    status,
+                    pending: false,
+                    flapping: false,
+                    since,
+                    output: output.to_owned(),
+                    critical: false,
+                    depends_on,
+                    causes: Vec::new(),
+                    latency_ms: None,
+                    latencies_ms: Vec::new(),
+                    uptime: Vec::new(),
+                    votes: None,
+                    transitions: Vec::new(),
+                }
+            };
         HealthSnapshot {
             status: prometheus.max(checkout),
             nodes: vec![
@@ -408,4 +411,3 @@ fn next_change(seen: &Seen) -> Option<NextChange> {
     let way = if more { "more" } else { "less" };
     Some(NextChange { at, replicas, reason: format!("requests are forecast to ask for {way}") })
 }
-

@@ -112,7 +112,8 @@ impl Screen {
         let large = f64::from(to.abs_diff(from)) >= (f64::from(from) * 0.2).max(3.0);
         let held = moment.record.as_ref().and_then(|r| {
             use decide::LimitReason as R;
-            let loud = [R::MetricMissing, R::DataJustReturned, R::PodsNotStarting, R::PanicHold, R::UnexplainedDrop];
+            let loud =
+                [R::MetricMissing, R::DataJustReturned, R::PodsNotStarting, R::PanicHold, R::UnexplainedDrop];
             r.recommendation.limits.iter().find(|l| loud.contains(&l.reason)).map(|l| l.reason.to_string())
         });
         let fresh = held.is_some() && held != self.words;
@@ -153,7 +154,8 @@ impl Screen {
     }
 
     fn lines(&self, last: &Last) -> Vec<String> {
-        let speed = if self.speed > 0.0 { format!("{:.0}x", self.speed) } else { "as fast as it goes".to_owned() };
+        let speed =
+            if self.speed > 0.0 { format!("{:.0}x", self.speed) } else { "as fast as it goes".to_owned() };
         let page = self.url.as_ref().map_or(String::new(), |url| format!("   page {url}"));
         let load_top = self.load.top().max(last.ahead.iter().copied().fold(0.0, f64::max));
         let top = self.ours.top().max(self.hpa.top());
@@ -174,7 +176,13 @@ impl Screen {
                 last.replicas.1,
                 last.need
             ),
-            format!("HPA 70%   {}{:12}  {} replicas, {} ready", self.hpa.draw(top), "", last.hpa.0, last.hpa.1),
+            format!(
+                "HPA 70%   {}{:12}  {} replicas, {} ready",
+                self.hpa.draw(top),
+                "",
+                last.hpa.0,
+                last.hpa.1
+            ),
             String::new(),
             format!("so far    Foresail {}", tally(&self.tally[0])),
             format!("          HPA 70%  {}", tally(&self.tally[1])),

@@ -182,8 +182,9 @@ mod tests {
     fn every_scene_is_told_when_it_begins_and_when_it_ends() {
         let script = Script::new(1).unwrap();
         let tick = Duration::from_secs(15);
-        let told: Vec<&str> =
-            (0..HOURS * 240 + 300).flat_map(|i| script.news(tick * i as u32, tick).collect::<Vec<_>>()).collect();
+        let told: Vec<&str> = (0..HOURS * 240 + 300)
+            .flat_map(|i| script.news(tick * i as u32, tick).collect::<Vec<_>>())
+            .collect();
         assert_eq!(told.len(), SCENES.len() * 2);
     }
 }

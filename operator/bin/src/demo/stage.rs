@@ -91,7 +91,8 @@ impl Stage {
         let now = ours.time;
         let record: Option<Record> = serde_json::from_value(ours.why.record.clone()).ok();
         let lead = record.as_ref().map_or(STARTUP, |r| r.recommendation.lead);
-        let stood = |at: Timestamp| self.issued.at(at).and_then(|issue| issue.forecast.as_ref().ok()).cloned();
+        let stood =
+            |at: Timestamp| self.issued.at(at).and_then(|issue| issue.forecast.as_ref().ok()).cloned();
         let foreseen = stood(time::before(now, lead)).and_then(|f| f.at(now, 0.5));
         Moment {
             elapsed: time::since(now, self.load.start()),
