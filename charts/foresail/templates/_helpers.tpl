@@ -75,6 +75,12 @@ app.kubernetes.io/part-of: foresail
   resourceNames: {{ toJson . }}
   {{- end }}
   verbs: [get]
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get]
+- apiGroups: [apps]
+  resources: [deployments, statefulsets, daemonsets]
+  verbs: [get]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]

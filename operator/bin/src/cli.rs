@@ -16,6 +16,8 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Try alert receivers out
+    Alert(cmd::alert::Args),
     /// Watch a day of scaling on a simulated cluster; needs nothing
     Demo(cmd::demo::Args),
     /// Replay a policy over recorded load, beside the HPA and others
@@ -59,6 +61,7 @@ pub(crate) enum Output {
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
+        Command::Alert(args) => cmd::alert::main(args),
         Command::Demo(args) => cmd::demo::main(args),
         Command::Backtest(args) => cmd::backtest::main(args),
         Command::Explain(args) => cmd::explain::main(args),

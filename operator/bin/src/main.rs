@@ -4,7 +4,7 @@ mod cli;
 mod cluster;
 mod cmd;
 mod demo;
-
+mod wellbeing;
 
 use std::process::ExitCode;
 

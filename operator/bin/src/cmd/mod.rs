@@ -1,5 +1,6 @@
 //! One file per subcommand: its arguments, and what it does.
 
+pub(crate) mod alert;
 pub(crate) mod backtest;
 pub(crate) mod completions;
 pub(crate) mod convert;

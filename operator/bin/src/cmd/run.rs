@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use api::units;
-use controller::lease::{LeaseSettings, Leadership};
+use controller::lease::{Leadership, LeaseSettings};
 use controller::{Progress, Wiring};
 use health::snapshot::{Maintenance, Meta, Snapshot};
 use jiff::Timestamp;
@@ -18,6 +18,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli;
 use crate::cluster::Cluster;
+use crate::wellbeing;
+
+/// For notifications that are due at the end.
+const FLUSH: Duration = Duration::from_secs(5);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -62,6 +66,16 @@ pub(crate) struct Args {
     /// Time that work under way gets to end after SIGTERM
     #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = units::duration)]
     shutdown_timeout: Duration,
+    /// How long requests are still served after readiness is gone, while proxies learn of it
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = units::duration)]
+    shutdown_delay: Duration,
+    /// Where the runbooks of alerts are
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "https://github.com/foresail/foresail/blob/main/docs/runbooks"
+    )]
+    runbook_url: String,
     /// Export metric series for each policy
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     per_policy_metrics: bool,
@@ -163,34 +177,49 @@ async fn operate(args: Args, metrics: Metrics) -> anyhow::Result<()> {
     let (client, namespace) = args.cluster.client().await?;
     let (snapshot, seen) =
         watch::channel(Snapshot::new(Meta::new(env!("CARGO_PKG_VERSION"), &*instance, Timestamp::now())));
-    let web = web::Web::new(seen, metrics.clone());
+    let (leadership, leads) = watch::channel(Leadership::default());
+    let stop = CancellationToken::new();
+    let own_namespace = args.leader_election_namespace.clone().unwrap_or(namespace);
+    let watched = guard::Settings {
+        instance: instance.clone(),
+        namespaces: args.namespaces.clone(),
+        own_namespace: own_namespace.clone(),
+        prometheus_url: args.prometheus_url.clone(),
+        runbooks: args.runbook_url.clone(),
+        share: args.leader_election,
+    };
+    let (handles, guarded) = guard::start(
+        client.clone(),
+        watched,
+        metrics.clone(),
+        snapshot.clone(),
+        wellbeing::leads(leads.clone()),
+        stop.clone(),
+        FLUSH,
+    );
+    let web = web::Web::new(seen, metrics.clone()).health_document(wellbeing::health(&handles));
     let listener =
         TcpListener::bind(args.listen).await.with_context(|| format!("can't listen on {}", args.listen))?;
     let address = listener.local_addr()?;
     tracing::info!(%address, "probes, metrics, API and page");
 
-    let stop = CancellationToken::new();
     let leave = CancellationToken::new();
-    let served = tokio::spawn(web.clone().serve(listener, leave.clone().cancelled_owned()));
+    let router = web.router().merge(wellbeing::webhooks(handles.clone()));
+    let served = tokio::spawn(web.clone().serve_router(listener, router, leave.clone().cancelled_owned()));
 
     let (progress, got) = watch::channel(Progress::Waiting("starting".to_owned()));
-    let (leadership, leads) = watch::channel(Leadership::default());
     let ready = tokio::spawn(readiness(web.probes().check("controller"), got));
     let told = tokio::spawn(tell_leader(snapshot.clone(), leads, instance.clone()));
     let heartbeat = web.probes().heartbeat("controller", Duration::from_secs(60).max(args.interval * 4));
     let lease = args.leader_election.then(|| LeaseSettings {
         duration: args.lease_duration.max(Duration::from_secs(3)),
-        ..LeaseSettings::new(
-            args.leader_election_namespace.clone().unwrap_or(namespace),
-            args.leader_election_name.clone(),
-            instance.clone(),
-        )
+        ..LeaseSettings::new(own_namespace, args.leader_election_name.clone(), instance.clone())
     });
     let wiring = Wiring {
         client,
         metrics,
         snapshot,
-        calendars: watch::channel(Arc::default()).1,
+        calendars: handles.calendars.clone(),
         progress,
         leadership,
         lease,
@@ -215,24 +244,38 @@ async fn operate(args: Args, metrics: Metrics) -> anyhow::Result<()> {
         ended.context("the controller failed")?;
         anyhow::bail!("the controller ended by itself");
     }
-    end(&args, &web, &stop, controlled).await;
+    let announced = Instant::now();
+    end(&args, &web, &stop, controlled, guarded).await;
+    // Proxies learn of it by and by; until then requests come, and are served.
+    tokio::time::sleep(args.shutdown_delay.saturating_sub(announced.elapsed())).await;
+    tracing::info!(
+        phase = "announced",
+        seconds = announced.elapsed().as_secs_f64(),
+        "phase of shutdown ended"
+    );
     leave.cancel();
     let begun = Instant::now();
     if tokio::time::timeout(Duration::from_secs(3), served).await.is_err() {
         tracing::warn!("some connections are still open");
     }
-    tracing::info!(seconds = begun.elapsed().as_secs_f64(), "web server closed");
+    tracing::info!(phase = "draining", seconds = begun.elapsed().as_secs_f64(), "phase of shutdown ended");
     ready.abort();
     told.abort();
     Ok(())
 }
 
 /// Readiness first, then the work under way and the leadership, each phase with its duration.
-async fn end(args: &Args, web: &web::Web, stop: &CancellationToken, controlled: tokio::task::JoinHandle<()>) {
+async fn end(
+    args: &Args,
+    web: &web::Web,
+    stop: &CancellationToken,
+    controlled: tokio::task::JoinHandle<()>,
+    guarded: tokio::task::JoinHandle<()>,
+) {
     let grace = args.shutdown_timeout;
     let announced = Maintenance {
         scheduled: false,
-        shutdown_time: Timestamp::now(),
+        shutdown_time: series::time::after(Timestamp::now(), args.shutdown_delay),
         grace_period_seconds: grace.as_secs() as u32,
         end_time: None,
         reason: "this instance ends".to_owned(),
@@ -248,6 +291,9 @@ async fn end(args: &Args, web: &web::Web, stop: &CancellationToken, controlled: 
             Err(_) => tracing::warn!(seconds = begun.elapsed().as_secs_f64(), "work under way was abandoned"),
         },
         signal = signalled() => tracing::warn!(signal, "asked again; work under way is abandoned"),
+    }
+    if tokio::time::timeout(FLUSH + Duration::from_secs(1), guarded).await.is_err() {
+        tracing::warn!("some notifications weren't sent; the next leader sends them");
     }
 }
 
