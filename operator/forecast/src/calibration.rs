@@ -6,6 +6,9 @@
 //! prediction (Barber et al., "Conformal prediction beyond exchangeability", 2023) in constant time and space. On top,
 //! each upper level moves a bounded step when it was exceeded or not (Gibbs & Candes, "Adaptive conformal inference
 //! under distribution shift", 2021); bounded, because unbounded steps make the band swing.
+//!
+//! Where load comes in bursts, signs of an error to come say little, and errors as they are give the better band. So both
+//! are kept, and quantiles are mixed by how each has done by pinball loss.
 
 /// Bins of the histogram of scaled errors.
 pub(crate) const BINS: usize = 160;
@@ -21,11 +24,18 @@ const FINENESS: f32 = 20.0;
 const BOUND: f32 = 0.5;
 const STEP: f32 = 0.004;
 
-/// The scale and the tracked quantiles that went with a forecast.
+/// Kinds of scale: by signs, and the usual error alone.
+pub(crate) const KINDS: usize = 2;
+/// Memory of the pinball losses per 5 minutes, and the power that makes weights of them.
+const JUDGED: f32 = 0.9985;
+const POWER: i32 = 16;
+
+/// The scales and the tracked quantiles that went with a forecast.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Band {
-    scale: f32,
+    scales: [f32; KINDS],
     quarter: usize,
+    each: [[f32; 3]; KINDS],
     pub(crate) upper: [f32; 3],
 }
 
@@ -42,9 +52,12 @@ pub(crate) struct Calibration {
     pub(crate) quarters: Vec<f32>,
     /// Mean load.
     pub(crate) load: f32,
-    pub(crate) counts: Vec<f32>,
+    pub(crate) counts: [Vec<f32>; KINDS],
     pub(crate) moved: [f32; 3],
     pub(crate) scored: f32,
+    judged: f32,
+    /// Decayed pinball losses of each kind at the tracked levels.
+    pub(crate) losses: [[f32; 3]; KINDS],
 }
 
 fn bin(error: f32) -> usize {
@@ -75,9 +88,11 @@ impl Calibration {
             usual: -1.0,
             quarters: vec![-1.0; QUARTERS],
             load: -1.0,
-            counts,
+            counts: [counts.clone(), counts],
             moved: [0.0; 3],
             scored: 0.0,
+            judged: JUDGED.powf(per),
+            losses: [[1e-3; 3]; KINDS],
         }
     }
 
@@ -98,25 +113,47 @@ impl Calibration {
         (signs.iter().map(|s| s.max(least).ln()).sum::<f32>() / SIGNS as f32).exp()
     }
 
-    /// The band around `centre`: its scale, and the tracked quantiles.
+    /// The band around `centre`: its scales, and the tracked quantiles.
     pub(crate) fn band(&self, centre: f32, spread: f32, quarter: usize) -> Band {
-        let mut band = Band { scale: self.scale(centre, spread, quarter), quarter, upper: [0.0; 3] };
-        let mut offsets = [0.0; 3];
-        let levels = [self.shifted(0.9), self.shifted(0.95), self.shifted(0.99)];
-        self.offsets(&levels, &mut offsets);
-        for (upper, offset) in band.upper.iter_mut().zip(offsets) {
-            *upper = (centre + offset * band.scale).max(0.0);
+        let signs = self.scale(centre, spread, quarter);
+        let plain = if self.usual < 0.0 { signs } else { self.usual.max(1e-3 * self.load.max(1e-6)) };
+        let mut band = Band { scales: [signs, plain], quarter, ..Band::default() };
+        let levels = TRACKED.map(|l| self.shifted(l));
+        for kind in 0..KINDS {
+            self.offsets(kind, &levels, &mut band.each[kind]);
+            band.each[kind].iter_mut().for_each(|o| *o = (centre + *o * band.scales[kind]).max(0.0));
+        }
+        for (t, upper) in band.upper.iter_mut().enumerate() {
+            let share = self.share(t);
+            *upper = share * band.each[0][t] + (1.0 - share) * band.each[1][t];
         }
         band
+    }
+
+    /// The share of the scale by signs at tracked level `t`.
+    fn share(&self, t: usize) -> f32 {
+        let [signs, plain] = [self.losses[0][t].max(1e-12), self.losses[1][t].max(1e-12)];
+        1.0 / (1.0 + (signs / plain).powi(POWER))
     }
 
     /// The values at `levels`, that rise.
     pub(crate) fn quantiles(&self, centre: f32, band: &Band, levels: &[f64], out: &mut Vec<f32>) {
         let shifted: Vec<f32> = levels.iter().map(|l| self.shifted(*l as f32)).collect();
-        let from = out.len();
-        out.resize(from + levels.len(), 0.0);
-        self.offsets(&shifted, &mut out[from..]);
-        out[from..].iter_mut().for_each(|offset| *offset = (centre + *offset * band.scale).max(0.0));
+        let mut offsets = [vec![0.0; levels.len()], vec![0.0; levels.len()]];
+        for (kind, offsets) in offsets.iter_mut().enumerate() {
+            self.offsets(kind, &shifted, offsets);
+        }
+        let shares = [self.share(0), self.share(1), self.share(2)];
+        for (l, level) in levels.iter().enumerate() {
+            let level = *level as f32;
+            let t = TRACKED.partition_point(|known| *known < level - 1e-4).min(2);
+            let before = t.saturating_sub(1);
+            let width = (TRACKED[t] - TRACKED[before]).max(1e-6);
+            let part = ((level - TRACKED[before]) / width).clamp(0.0, 1.0);
+            let share = if t == before { shares[t] } else { shares[before] * (1.0 - part) + shares[t] * part };
+            let value = share * offsets[0][l] * band.scales[0] + (1.0 - share) * offsets[1][l] * band.scales[1];
+            out.push((centre + value).max(0.0));
+        }
     }
 
     /// The level to read off the histogram so that `level` is kept.
@@ -137,17 +174,18 @@ impl Calibration {
     }
 
     /// The scaled errors at rising `levels`.
-    fn offsets(&self, levels: &[f32], out: &mut [f32]) {
-        let total: f32 = self.counts.iter().sum();
+    fn offsets(&self, kind: usize, levels: &[f32], out: &mut [f32]) {
+        let counts = &self.counts[kind];
+        let total: f32 = counts.iter().sum();
         let mut below = 0.0;
         let mut b = 0;
         for (level, offset) in levels.iter().zip(out) {
             let wanted = level * total;
-            while b + 1 < BINS && below + self.counts[b] < wanted {
-                below += self.counts[b];
+            while b + 1 < BINS && below + counts[b] < wanted {
+                below += counts[b];
                 b += 1;
             }
-            let inside = if self.counts[b] > 0.0 { ((wanted - below) / self.counts[b]).clamp(0.0, 1.0) } else { 0.5 };
+            let inside = if counts[b] > 0.0 { ((wanted - below) / counts[b]).clamp(0.0, 1.0) } else { 0.5 };
             *offset = edge(b as f32 + inside);
         }
     }
@@ -166,8 +204,15 @@ impl Calibration {
         follow(&mut self.usual, size, share);
         follow(&mut self.load, value.abs(), share);
         follow(&mut self.quarters[band.quarter % QUARTERS], size, self.visit);
-        self.counts.iter_mut().for_each(|c| *c *= self.decay);
-        self.counts[bin(error / band.scale.max(1e-9))] += 1.0;
+        for kind in 0..KINDS {
+            self.counts[kind].iter_mut().for_each(|c| *c *= self.decay);
+            self.counts[kind][bin(error / band.scales[kind].max(1e-9))] += 1.0;
+            for (t, level) in TRACKED.iter().enumerate() {
+                let over = value - band.each[kind][t];
+                let loss = (level * over).max((level - 1.0) * over);
+                self.losses[kind][t] = self.judged * self.losses[kind][t] + loss;
+            }
+        }
         for ((moved, level), upper) in self.moved.iter_mut().zip(TRACKED).zip(band.upper) {
             let exceeded = if value > upper { 1.0 } else { 0.0 };
             *moved = (*moved + STEP * (exceeded / (1.0 - level) - 1.0)).clamp(-BOUND, BOUND);
@@ -181,6 +226,7 @@ impl Calibration {
                 *state *= factor;
             }
         }
+        self.losses.iter_mut().flatten().for_each(|l| *l *= factor);
     }
 }
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::Settings;
-use crate::calibration::{BINS, QUARTERS};
+use crate::calibration::{BINS, KINDS, QUARTERS};
 use crate::forecaster::{Forecaster, Track};
 use crate::history::History;
 use crate::panel::MEMBERS;
@@ -115,9 +115,11 @@ fn numbers(track: &mut Track) -> Vec<&mut f32> {
     all.extend(&mut track.blend.square);
     all.extend(&mut track.blend.error);
     all.push(&mut track.blend.count);
+    all.extend(&mut track.blend.caution);
     let c = &mut track.calibration;
     all.extend([&mut c.recent, &mut c.usual, &mut c.load, &mut c.scored]);
     all.extend(&mut c.moved);
+    all.extend(c.losses.iter_mut().flatten());
     let s = &mut track.score;
     all.extend(&mut s.errors);
     all.extend([&mut s.load, &mut s.weight]);
@@ -135,7 +137,7 @@ impl From<Forecaster> for Saved {
             .map(|mut track| SavedTrack {
                 ahead: track.ahead,
                 scored: track.score.scored,
-                coarse: pack_coarse(track.calibration.quarters.iter().chain(&track.calibration.counts)),
+                coarse: pack_coarse(track.calibration.quarters.iter().chain(track.calibration.counts.iter().flatten())),
                 numbers: pack(numbers(&mut track).into_iter().map(|n| *n)),
             })
             .collect();
@@ -169,11 +171,13 @@ impl From<Saved> for Forecaster {
                 track.blend.weigh();
             }
             let values = unpack_coarse(&old.coarse);
-            if values.len() == QUARTERS + BINS {
+            if values.len() == QUARTERS + KINDS * BINS {
                 let (quarters, counts) = values.split_at(QUARTERS);
                 let seen = |v: &f32| if v.is_nan() { -1.0 } else { *v };
                 track.calibration.quarters = quarters.iter().map(seen).collect();
-                track.calibration.counts = counts.iter().map(|v| v.max(0.0)).collect();
+                for (kind, counts) in track.calibration.counts.iter_mut().zip(counts.chunks_exact(BINS)) {
+                    *kind = counts.iter().map(|v| v.max(0.0)).collect();
+                }
             }
         }
         let slots = f.settings.slots();
