@@ -9,6 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
 use super::catalog::{Catalog, Kind};
+#[allow(clippy::wildcard_imports, reason = "the families name nearly every label set there is")]
 use super::labels::*;
 
 /// A gauge of real numbers.
@@ -229,6 +230,16 @@ impl Families {
     pub fn source_request(&self, source: &'static str, result: &'static str, seconds: f64) {
         self.source_requests.get_or_create(&SourceLabels { source, result }).inc();
         self.source_duration.get_or_create(&SourceKindLabels { source }).observe(seconds);
+    }
+
+    /// Counts a call to a source that is tried again.
+    pub fn source_retried(&self, source: &'static str) {
+        self.source_retries.get_or_create(&SourceKindLabels { source }).inc();
+    }
+
+    /// Counts a server that isn't asked for a while (`open`), or is asked again.
+    pub fn source_circuit(&self, source: &'static str, open: bool) {
+        self.source_circuits.get_or_create(&SourceKindLabels { source }).inc_by(if open { 1 } else { -1 });
     }
 
     /// Counts one look at a resource.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use prometheus_client::metrics::family::{Family, MetricConstructor};
 
 use super::families::Families;
+#[allow(clippy::wildcard_imports, reason = "the families name nearly every label set there is")]
 use super::labels::*;
 
 type Removal = Box<dyn FnOnce(&Families) + Send + Sync>;
