@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use backtest::{Issued, Load, Setup, Suite, parse_csv, replay_series};
+use backtest::{Foresail, Issued, Load, Setup, Suite, parse_csv, replay, replay_series};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().collect();
@@ -37,6 +37,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let load = setup.load(&recording)?;
         let issued = cached(&setup, &load, &name);
         let forecast = begin.elapsed();
+        if std::env::var_os("BARS_DEBUG").is_some() {
+            debug(&setup, &load, &issued, &name);
+        }
         for (suite, protection) in suites.iter_mut().zip(&protections) {
             setup.policy.protection = *protection;
             suite.cells.extend(replay_series(
@@ -72,4 +75,40 @@ fn cached(setup: &Setup, load: &Load, name: &str) -> Arc<Issued> {
         eprintln!("{} can't be kept", path.display());
     }
     issued
+}
+
+/// The stance in place at the end, what the rehearsal says of it over its last days, and what really happened then.
+fn debug(setup: &Setup, load: &Load, issued: &Arc<Issued>, name: &str) {
+    let mut ours = Foresail::new(load, setup.policy.clone(), Arc::clone(issued));
+    let outcome = replay(load, &setup.world, &mut ours);
+    let last = outcome.violated.len().min(7 * 8_640);
+    let tail = &outcome.violated[outcome.violated.len() - last..];
+    let violation = tail.iter().filter(|v| **v).count() as f64 / last as f64;
+    let spec = outcome.pod_seconds / (outcome.need.len() as f64 * 10.0);
+    let mut scores = ours.rehearsed();
+    scores.sort_by(|a, b| a.replicas.total_cmp(&b.replicas));
+    println!("## {name}: real V {:.3}% R {spec:.2}; stance {:?}", violation * 100.0, ours.stance());
+    let mut best = f64::INFINITY;
+    for s in &scores {
+        let taken = ours.stance() == Some(s.stance);
+        let like_hpa = s.stance.foresight.is_none() && s.stance.hold.as_secs() == 300;
+        if s.violation < best || taken || like_hpa {
+            best = best.min(s.violation);
+            let f = s
+                .stance
+                .foresight
+                .map_or(String::from("-"), |f| format!("q{} x{} f{}", f.level, f.margin, f.follow));
+            println!(
+                "   {}{:15} h{:.2} hold {:4}: V {:.3}% R {:.2} changes {:.0} reversals {:.0}",
+                if taken { "*" } else { " " },
+                f,
+                s.stance.headroom,
+                s.stance.hold.as_secs(),
+                s.violation * 100.0,
+                s.replicas,
+                s.changes,
+                s.reversals
+            );
+        }
+    }
 }

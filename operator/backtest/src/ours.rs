@@ -6,15 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use decide::{
-    History, MetricObservation, Observation, Outlook, Plan, Policy, Record, Replicas, Startup, plan,
-    recommend,
+    History, MetricObservation, Observation, Outlook, Plan, Policy, Record, Rehearsal, Replicas, Stage,
+    Startup, plan, portfolio, recommend,
 };
 use jiff::Timestamp;
-use series::{Absence, AbsenceReason, Reading, Series, time};
+use series::{Absence, AbsenceReason, Reading, Sample, Series, time};
 
 use crate::issued::{Issue, Issued, LAG};
 use crate::load::Load;
-use crate::rehearsal::{Rehearsal, Stage, portfolio};
 use crate::scaler::{Answer, Scaler, View, Why};
 
 /// Start-ups remembered for the measured lead time.
@@ -91,7 +90,8 @@ impl Foresail {
                 next += 1;
             }
             let forecast = issued.before.get(next).and_then(|i| i.forecast.as_deref().ok());
-            self.rehearsal.tick(now, between_slots(history, time::before(now, LAG)), forecast, &self.stage);
+            let load = between_slots(history, time::before(now, LAG)).and_then(|v| Sample::new(now, v));
+            self.rehearsal.tick(now, load, forecast, &self.stage);
             now = time::after(now, Duration::from_secs(15));
         }
         self.scores = self.rehearsal.scores();
@@ -101,12 +101,16 @@ impl Foresail {
         if view.startups.len() >= 5 {
             let seen = startup(view.startups);
             let p95 = seen.p95.unwrap_or(self.stage.startup);
-            self.stage.startup = p95;
+            self.stage.startup = seen.mean.unwrap_or(p95);
             self.stage.lead = p95 + SEEN_LATE;
             self.stage.keep = seen.mean.unwrap_or(p95) + self.policy.timing.keep;
         }
         let forecast = issue.and_then(|i| i.forecast.as_deref().ok());
-        self.rehearsal.tick(view.now, view.signal.reading.fresh(), forecast, &self.stage);
+        let load = match &view.signal.reading {
+            Reading::Fresh(sample) => Some(*sample),
+            Reading::Stale { .. } | Reading::Absent(_) => None,
+        };
+        self.rehearsal.tick(view.now, load, forecast, &self.stage);
         self.ticks += 1;
         if self.ticks % SCORES_EVERY == 0 {
             self.scores = self.rehearsal.scores();

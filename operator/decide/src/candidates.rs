@@ -4,14 +4,14 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use series::{Forecast, time};
+use series::{Forecast, Reading, time};
 
 use crate::backlog::{Queue, Sized};
 use crate::burst::Burst;
 use crate::history::NoBenefit;
 use crate::observation::{Observation, Outlook, QueueObservation};
 use crate::policy::{BacklogPolicy, Capacity, ForecastUse, MetricKind, MetricPolicy, Policy};
-use crate::predictive::highest;
+use crate::predictive::{self, highest};
 use crate::reactive::{self, GROWTH, OVERLOAD, SURGE, SURGE_HEADROOM};
 use crate::recommendation::{Candidate, CandidateReason, Source};
 use crate::stance::{Foresight, Stance};
@@ -197,16 +197,34 @@ fn predictive_candidate(
             return;
         }
     };
-    let foresight =
-        scene.stance.foresight.unwrap_or(Foresight { level: scene.policy.protection, margin: 1.0 });
+    let foresight = scene.stance.foresight.unwrap_or(Foresight {
+        level: scene.policy.protection,
+        margin: 1.0,
+        follow: 0.0,
+    });
     let (now, capacity) = (scene.now, metric.per_replica);
-    let peak = |ahead: Duration, level: f64| highest(forecast, now, time::after(now, ahead), level);
+    let moved = match metric.observed.map(|o| &o.reading) {
+        Some(Reading::Fresh(sample)) if metric.fresh.is_some() => {
+            predictive::moved(forecast, sample.time(), sample.value(), foresight.follow)
+        }
+        _ => 1.0,
+    };
+    // A replayed stance was replayed on the line between steps; without a replay every step counts as its highest.
+    let peak = |ahead: Duration, level: f64| {
+        let to = time::after(now, ahead);
+        if scene.replayed {
+            predictive::peak(forecast, now, to, level)
+        } else {
+            highest(forecast, now, to, level)
+        }
+        .map(|load| load * moved * foresight.margin)
+    };
     let Some(load) = peak(scene.lead, scene.level) else {
         let message = "the forecast doesn't reach the present".to_owned();
         push(out, Source::Predictive, metric, None, CandidateReason::ForecastExpired, message);
         return;
     };
-    let replicas = reactive::need(load * foresight.margin, capacity);
+    let replicas = reactive::need(load, capacity);
     let message = format!(
         "q{:.1} of the load within {}s is {load:.1}, / {capacity:.1} that a replica carries",
         scene.level * 100.0,

@@ -15,7 +15,8 @@ use crate::validate::Validated;
 /// Within this many replicas, one replica is always a change worth making.
 const SMALL: u32 = 20;
 const PEAK_WINDOW: Duration = Duration::from_secs(1_800);
-/// A forecast that is trusted and not contradicted knows the way down: it may be this many times faster.
+/// A stance that was replayed, or a forecast that is trusted and not contradicted, knows the way down: it may be this
+/// many times faster.
 const TRUSTED_PACE: f64 = 3.0;
 
 /// What the forecast says about the way down.

@@ -21,6 +21,12 @@ const BUDGET_SHARE: f64 = 0.8;
 const BUDGET_LEFT: f64 = 1.25;
 /// And for cost only where that saves at least this share.
 const LEAST_SAVING: f64 = 0.03;
+/// Where no stance keeps the promise, those within this factor of the safest are safe enough.
+const SAFE_ENOUGH: f64 = 1.5;
+/// The hold of an HPA without `behavior`.
+const HPA_HOLD: Duration = Duration::from_secs(300);
+/// Three minutes a week.
+const LEAST_VIOLATION: f64 = 0.0003;
 /// Better than naive means at least this much better, and stays so until it isn't better at all.
 const BETTER: f64 = 0.95;
 const NO_BETTER: f64 = 1.0;
@@ -91,7 +97,10 @@ fn wish(policy: &Policy, observation: &Observation, before: &GateState) -> (Stan
 }
 
 fn is_sane(score: &Score) -> bool {
-    let foresight = score.stance.foresight.is_none_or(|f| f.level > 0.0 && f.level < 1.0 && f.margin >= 1.0);
+    let foresight = score
+        .stance
+        .foresight
+        .is_none_or(|f| f.level > 0.0 && f.level < 1.0 && f.margin >= 1.0 && (0.0..=1.0).contains(&f.follow));
     score.hours >= LEAST_HOURS
         && score.replicas.is_finite()
         && (0.0..=1.0).contains(&score.violation)
@@ -100,25 +109,84 @@ fn is_sane(score: &Score) -> bool {
         && foresight
 }
 
+/// Picks by replay. Among the stances that keep the promise, the one that saves most against an HPA with the target that
+/// breaks it just as long: where the forecast is good, much more safety costs little, and is taken. No dearer, though,
+/// than the cheapest one, or than the HPA at 70 %. Where none keeps the promise: the cheapest of the safest.
 fn by_score(scores: &[&Score], budget: f64, before: &GateState) -> (Stance, StanceReason) {
-    let cheapest = scores
-        .iter()
-        .filter(|s| s.violation <= budget * BUDGET_SHARE)
-        .min_by(|a, b| a.replicas.total_cmp(&b.replicas));
-    let Some(best) = cheapest else {
-        let safest = scores
-            .iter()
-            .min_by(|a, b| a.violation.total_cmp(&b.violation).then(a.replicas.total_cmp(&b.replicas)));
-        return (safest.map_or(Stance::REACTIVE, |s| s.stance), StanceReason::SafestOnReplay);
+    let keeps = |s: &&&Score| s.violation <= budget * BUDGET_SHARE;
+    let cheapest = scores.iter().filter(keeps).min_by(|a, b| price(a).total_cmp(&price(b)));
+    let Some(cheapest) = cheapest else {
+        let lowest = scores.iter().map(|s| s.violation).fold(1.0, f64::min);
+        let safe = scores.iter().filter(|s| s.violation <= lowest * SAFE_ENOUGH);
+        let best = safe.min_by(|a, b| price(a).total_cmp(&price(b)));
+        return (best.map_or(Stance::REACTIVE, |s| s.stance), StanceReason::SafestOnReplay);
     };
+    let tuned = Tuned::of(scores);
+    let limit = price(cheapest).max(tuned.usual().unwrap_or(0.0)) * (1.0 + 1e-9);
+    let worth = |s: &Score| price(s) / tuned.at(s.violation).unwrap_or(1.0);
+    let affordable = scores.iter().filter(keeps).filter(|s| price(s) <= limit);
+    let best = affordable.min_by(|a, b| worth(a).total_cmp(&worth(b))).unwrap_or(cheapest);
     let current = scores.iter().find(|s| before.stance == Some(s.stance));
     if let Some(current) = current
         && current.violation <= budget * BUDGET_LEFT
-        && best.replicas > current.replicas * (1.0 - LEAST_SAVING)
+        && worth(best) > worth(current) * (1.0 - LEAST_SAVING)
     {
         return (current.stance, StanceReason::CheapestOnReplay);
     }
     (best.stance, StanceReason::CheapestOnReplay)
+}
+
+/// What a stance costs: its replicas, and a little for restlessness, since every change moves connections and caches.
+fn price(score: &Score) -> f64 {
+    let restless = 0.0001 * (score.changes - 60.0).max(0.0) + 0.0004 * score.reversals;
+    score.replicas * (1.0 + restless.clamp(0.0, 0.5))
+}
+
+/// The HPA tuned in hindsight: what reactive stances with the HPA's own hold cost at which violation.
+struct Tuned {
+    /// Logarithm of violation, rising, and price, falling.
+    frontier: Vec<(f64, f64)>,
+    usual: Option<f64>,
+}
+
+impl Tuned {
+    fn of(scores: &[&Score]) -> Self {
+        let hpas = || scores.iter().filter(|s| s.stance.foresight.is_none() && s.stance.hold <= HPA_HOLD);
+        let mut points: Vec<(f64, f64)> = hpas().map(|s| (log_violation(s.violation), price(s))).collect();
+        points.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        let mut frontier: Vec<(f64, f64)> = Vec::new();
+        for point in points {
+            if frontier.last().is_none_or(|last| point.1 < last.1) {
+                frontier.push(point);
+            }
+        }
+        // 70 % of what saturates a replica, where 80 % is what it carries.
+        let usual = hpas().find(|s| (s.stance.headroom - 1.12).abs() < 0.03).map(|s| price(s));
+        Self { frontier, usual }
+    }
+
+    /// What the HPA at 70 % costs.
+    fn usual(&self) -> Option<f64> {
+        self.usual
+    }
+
+    /// What the HPA costs that breaks the promise for this share of time; linear between the logarithms.
+    fn at(&self, violation: f64) -> Option<f64> {
+        let v = log_violation(violation);
+        let after = self.frontier.partition_point(|p| p.0 < v);
+        let (Some(first), Some(last)) = (self.frontier.first(), self.frontier.last()) else { return None };
+        if after == 0 {
+            return Some(first.1);
+        }
+        let Some(b) = self.frontier.get(after) else { return Some(last.1) };
+        let a = self.frontier[after - 1];
+        Some(a.1 + (b.1 - a.1) * (v - a.0) / (b.0 - a.0))
+    }
+}
+
+/// Below a few minutes a week, luck decides: less than that counts as that.
+fn log_violation(violation: f64) -> f64 {
+    violation.max(LEAST_VIOLATION).ln()
 }
 
 /// Without a replay: the forecaster's own standing.
@@ -130,7 +198,7 @@ fn by_standing(policy: &Policy, observation: &Observation, before: &GateState) -
         let (Outlook::Forecast(_), Some(standing)) = (&observed.outlook, observed.standing) else { continue };
         match fault(&standing, trusted_before) {
             None => {
-                let foresight = Foresight { level: policy.protection, margin: 1.0 };
+                let foresight = Foresight { level: policy.protection, margin: 1.0, follow: 0.0 };
                 let stance = Stance { foresight: Some(foresight), ..Stance::REACTIVE };
                 return (stance, StanceReason::Accurate);
             }
@@ -163,12 +231,14 @@ mod tests {
     }
 
     fn score(headroom: f64, level: Option<f64>, violation: f64, replicas: f64) -> Score {
-        let foresight = level.map(|level| Foresight { level, margin: 1.0 });
+        let foresight = level.map(|level| Foresight { level, margin: 1.0, follow: 0.0 });
         Score {
             stance: Stance { headroom, foresight, hold: Duration::ZERO },
             violation,
             replicas,
             hours: 168.0,
+            changes: 0.0,
+            reversals: 0.0,
         }
     }
 

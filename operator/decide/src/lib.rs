@@ -41,6 +41,7 @@ mod reactive;
 mod recommend;
 mod recommendation;
 mod record;
+mod rehearsal;
 mod seconds;
 mod stance;
 mod throughput;
@@ -68,5 +69,6 @@ pub use recommendation::{
     Candidate, CandidateReason, Driver, Limit, LimitReason, Recommendation, Source, StanceReason,
 };
 pub use record::Record;
+pub use rehearsal::{Rehearsal, Stage, portfolio};
 pub use stance::{Foresight, Score, Stance, Standing};
 pub use throughput::Throughput;

@@ -187,8 +187,13 @@ impl Observation {
     pub fn trimmed(&self, now: Timestamp, ahead: Duration) -> Self {
         let mut trimmed = self.clone();
         for metric in &mut trimmed.metrics {
+            // A line between steps needs the step before and the one after, and begins at the last measurement.
             if let Outlook::Forecast(forecast) = &metric.outlook
-                && let Some(short) = cut(forecast, time::after(now, ahead), now)
+                && let Some(short) = cut(
+                    forecast,
+                    time::after(time::after(now, ahead), forecast.step()),
+                    time::before(time::before(now, LAST_MEASURED), forecast.step() * 2),
+                )
             {
                 metric.outlook = Outlook::Forecast(short);
             }
@@ -196,6 +201,9 @@ impl Observation {
         trimmed
     }
 }
+
+/// A fresh measurement isn't older than this.
+const LAST_MEASURED: Duration = Duration::from_secs(180);
 
 /// The steps of a forecast that touch `[from, to]`, but never none of them.
 fn cut(forecast: &Forecast, to: Timestamp, from: Timestamp) -> Option<Forecast> {

@@ -232,7 +232,7 @@ impl Default for Timing {
             after_drop: Duration::from_secs(3_600),
             panic: Duration::from_secs(600),
             forecast_valid: Duration::from_secs(7_200),
-            keep: Duration::from_secs(300),
+            keep: Duration::from_secs(600),
             trust_dwell: Duration::from_secs(86_400),
         }
     }

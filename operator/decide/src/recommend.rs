@@ -245,7 +245,8 @@ fn limited(
     descend::hold(&mut trail, policy, observation, &validated, next, now);
     let foreseen = Foreseen {
         keep: metrics.iter().map(|(_, found)| found.keep).max().unwrap_or(0),
-        trusted: scene.stance.foresight.is_some()
+        // A replayed stance was replayed at this pace.
+        trusted: (scene.stance.foresight.is_some() || scene.replayed)
             && metrics.iter().all(|(_, found)| found.dropped.is_none() && !found.surge),
     };
     descend::slow(&mut trail, policy, current, next, &foreseen, now);

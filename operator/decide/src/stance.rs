@@ -30,6 +30,10 @@ pub struct Foresight {
     pub level: f64,
     /// Factor on that quantile, 1 or more.
     pub margin: f64,
+    /// How far the forecast is moved to the load of now, 0 to 1: at 0 it's taken as it is, at 1 only its growth from
+    /// now on counts. A forecast is some minutes old, and a measurement isn't.
+    #[serde(default)]
+    pub follow: f64,
 }
 
 /// What a stance would have cost and missed on the workload's own recent history.
@@ -44,6 +48,12 @@ pub struct Score {
     pub replicas: f64,
     /// Hours replayed.
     pub hours: f64,
+    /// Changes of replicas a day.
+    #[serde(default)]
+    pub changes: f64,
+    /// Changes in the other direction within ten minutes, a day.
+    #[serde(default)]
+    pub reversals: f64,
 }
 
 /// How a forecast fares on its metric's own recent history, in the forecaster's words.

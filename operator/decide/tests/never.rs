@@ -114,12 +114,14 @@ fn observation(now: Timestamp) -> impl Strategy<Value = Observation> {
             .prop_map(|(headroom, foresight, violation, replicas, hours)| Score {
                 stance: Stance {
                     headroom,
-                    foresight: foresight.map(|(level, margin)| Foresight { level, margin }),
+                    foresight: foresight.map(|(level, margin)| Foresight { level, margin, follow: 0.5 }),
                     hold: Duration::from_secs(600),
                 },
                 violation,
                 replicas,
                 hours,
+                changes: 0.0,
+                reversals: 0.0,
             }),
         0..3,
     );

@@ -8,21 +8,26 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use decide::{Foresight, Score, Stance};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use series::{Forecast, time};
+use series::{Forecast, Sample, time};
+
+use crate::predictive::{moved, peak};
+use crate::seconds;
+use crate::stance::{Foresight, Score, Stance};
 
 /// Ticks of 15 seconds that a measurement lags behind: a rate over a minute is that of half a minute ago.
 const LAG_TICKS: usize = 2;
 /// Raw answers are held for five minutes before a way down, by an HPA and by us.
 const HOLD: Duration = Duration::from_secs(300);
-/// Without a trusted forecast, half of what ran within this time stays.
-const PEAK: Duration = Duration::from_secs(1_800);
+/// Share of replicas that may go in a minute.
+const PACE: f64 = 0.3;
 /// How many days a score looks back.
 const DAYS: usize = 7;
 const TICKS_PER_DAY: u32 = 5_760;
 const KEEP_LEVEL: f64 = 0.9;
+/// A change in the other direction within this time is a reversal.
+const REVERSAL: Duration = Duration::from_secs(600);
 
 /// What a rehearsal needs to know of a workload.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,10 +39,13 @@ pub struct Stage {
     /// Bounds of replicas.
     pub max_replicas: u32,
     /// How far ahead replicas are ordered.
+    #[serde(with = "seconds")]
     pub lead: Duration,
     /// How long a pod takes to serve.
+    #[serde(with = "seconds")]
     pub startup: Duration,
     /// How far ahead replicas are kept.
+    #[serde(with = "seconds")]
     pub keep: Duration,
 }
 
@@ -57,12 +65,12 @@ struct Actor {
     starting: VecDeque<(Timestamp, u32)>,
     /// The largest raw answer of the hold.
     held: Highest,
-    /// The most replicas of the last half hour.
-    peak: Highest,
     /// Ready replicas of the last ticks, newest last.
     before: VecDeque<u32>,
     allowance: f64,
     days: VecDeque<Day>,
+    /// The last change: when, and whether up.
+    changed: Option<(Timestamp, bool)>,
 }
 
 /// What a day brought.
@@ -71,26 +79,33 @@ struct Day {
     ticks: u32,
     violated: u32,
     replicas: u64,
+    changes: u32,
+    reversals: u32,
 }
 
-/// The stances worth trying: an HPA's from 45 % to 100 % of what a replica carries, and the forecast at several
-/// quantiles with little or more headroom on the load of now; each with shorter and longer holds.
+/// The stances worth trying: an HPA's from 37 % to 100 % of what a replica carries, the forecast as it is at several
+/// quantiles with little or more headroom on the load of now, and the forecast's growth from now on; each with shorter
+/// and longer holds.
 pub fn portfolio() -> Vec<Stance> {
+    const HOLDS: [u64; 4] = [300, 600, 1_200, 2_400];
     let mut stances = Vec::new();
-    let minutes = |m: u64| Duration::from_secs(m * 60);
-    for headroom in [1.0, 1.04, 1.08, 1.12, 1.17, 1.23, 1.3, 1.4, 1.5, 1.65, 1.8, 2.0] {
-        for hold in [10, 20, 40] {
-            stances.push(Stance { headroom, foresight: None, hold: minutes(hold) });
-        }
+    let mut add = |headroom: f64, foresight: Option<(f64, f64, f64)>, hold: u64| {
+        let foresight = foresight.map(|(level, margin, follow)| Foresight { level, margin, follow });
+        stances.push(Stance { headroom, foresight, hold: Duration::from_secs(hold) });
+    };
+    for headroom in [1.0, 1.04, 1.08, 1.12, 1.17, 1.23, 1.3, 1.4, 1.5, 1.65, 1.8, 2.0, 2.3, 2.7] {
+        HOLDS.iter().for_each(|hold| add(headroom, None, *hold));
     }
     for level in [0.5, 0.8, 0.95, 0.99] {
         for margin in [1.0, 1.05, 1.12, 1.25] {
             for headroom in [1.0, 1.08, 1.2] {
-                for hold in [10, 25] {
-                    let foresight = Some(Foresight { level, margin });
-                    stances.push(Stance { headroom, foresight, hold: minutes(hold) });
-                }
+                add(headroom, Some((level, margin, 0.0)), 600);
             }
+        }
+    }
+    for level in [0.5, 0.8, 0.95] {
+        for margin in [1.0, 1.03, 1.06, 1.1, 1.16, 1.25] {
+            HOLDS[1..].iter().for_each(|hold| add(1.0, Some((level, margin, 1.0)), *hold));
         }
     }
     stances
@@ -103,11 +118,11 @@ impl Rehearsal {
     }
 
     /// Takes in one tick: the load as measured (`None` where nothing fresh was), and the forecast as issued.
-    pub fn tick(&mut self, now: Timestamp, load: Option<f64>, forecast: Option<&Forecast>, stage: &Stage) {
+    pub fn tick(&mut self, now: Timestamp, load: Option<Sample>, forecast: Option<&Forecast>, stage: &Stage) {
         self.ticks += 1;
-        let mut ahead = Ahead::new(now, forecast, stage);
+        let mut ahead = Ahead::new(now, load, forecast, stage);
         for actor in &mut self.actors {
-            actor.tick(now, load, &mut ahead, stage);
+            actor.tick(now, load.map(|l| l.value()), &mut ahead, stage);
         }
     }
 
@@ -126,30 +141,51 @@ struct Ahead<'a> {
     forecast: Option<&'a Forecast>,
     lead: Timestamp,
     keep: Timestamp,
+    load: Option<Sample>,
     seen: Vec<(f64, f64, f64)>,
+    /// The factor of a full move to the load of now, once it was asked for.
+    moved: Option<f64>,
 }
 
 impl<'a> Ahead<'a> {
-    fn new(now: Timestamp, forecast: Option<&'a Forecast>, stage: &Stage) -> Self {
+    fn new(now: Timestamp, load: Option<Sample>, forecast: Option<&'a Forecast>, stage: &Stage) -> Self {
         Self {
             now,
             forecast,
             lead: time::after(now, stage.lead),
             keep: time::after(now, stage.keep),
+            load,
             seen: Vec::new(),
+            moved: None,
         }
     }
 
-    /// The largest load up to the lead at `level`, and up to the keep at that level or the ninth decile.
-    fn at(&mut self, level: f64) -> Option<(f64, f64)> {
+    /// The largest loads up to the lead and up to the keep, as `foresight` sees them.
+    fn at(&mut self, foresight: Foresight) -> Option<(f64, f64)> {
+        let (lead, keep) = self.peaks(foresight.level)?;
+        let factor = foresight.margin * self.moved(foresight.follow);
+        Some((lead * factor, keep * factor))
+    }
+
+    /// Up to the lead at `level`, and up to the keep at that level or the ninth decile.
+    fn peaks(&mut self, level: f64) -> Option<(f64, f64)> {
         if let Some((_, lead, keep)) = self.seen.iter().find(|s| s.0 == level) {
             return Some((*lead, *keep));
         }
         let forecast = self.forecast?;
-        let lead = forecast.max_between(self.now, self.lead, level)?;
-        let keep = forecast.max_between(self.now, self.keep, level.min(KEEP_LEVEL))?;
+        let lead = peak(forecast, self.now, self.lead, level)?;
+        let keep = peak(forecast, self.now, self.keep, level.min(KEEP_LEVEL))?;
         self.seen.push((level, lead, keep));
         Some((lead, keep))
+    }
+
+    fn moved(&mut self, follow: f64) -> f64 {
+        let (Some(forecast), Some(load)) = (self.forecast, self.load) else { return 1.0 };
+        if follow <= 0.0 {
+            return 1.0;
+        }
+        let all = *self.moved.get_or_insert_with(|| moved(forecast, load.time(), load.value(), 1.0));
+        if follow >= 1.0 { all } else { all.powf(follow) }
     }
 }
 
@@ -161,17 +197,16 @@ impl Actor {
             ready: 0,
             starting: VecDeque::new(),
             held: Highest::default(),
-            peak: Highest::default(),
             before: VecDeque::new(),
             allowance: 0.0,
             days: VecDeque::new(),
+            changed: None,
         }
     }
 
     fn tick(&mut self, now: Timestamp, load: Option<f64>, ahead: &mut Ahead<'_>, stage: &Stage) {
         let need = |load: f64| ((load / stage.per_replica - 1e-9).ceil().max(0.0)) as u32;
-        let foreseen =
-            self.stance.foresight.and_then(|f| ahead.at(f.level).map(|(l, k)| (l * f.margin, k * f.margin)));
+        let foreseen = self.stance.foresight.and_then(|f| ahead.at(f));
         let reactive = load.map_or(0, |load| need(load * self.stance.headroom));
         let raw = reactive.max(foreseen.map_or(0, |f| need(f.0)));
         let keep = foreseen.map_or(0, |f| need(f.1));
@@ -182,14 +217,24 @@ impl Actor {
         self.start(now);
         self.blame(load, stage);
         let held = self.held.note(now, self.stance.hold.max(HOLD), raw);
-        let peak = self.peak.note(now, PEAK, self.spec);
-        let half = if foreseen.is_some() { 0 } else { peak.div_ceil(2) };
+        let before = self.spec;
         if raw > self.spec {
             self.starting.push_back((time::after(now, stage.startup), raw - self.spec));
             self.spec = raw;
         } else if load.is_some() {
-            let pace = if foreseen.is_some() { 0.3 } else { 0.1 };
-            self.lower(held.max(keep.min(stage.max_replicas)).max(half), pace);
+            self.lower(held.max(keep.min(stage.max_replicas)));
+        }
+        if self.spec != before {
+            self.note_change(now, self.spec > before);
+        }
+    }
+
+    fn note_change(&mut self, now: Timestamp, up: bool) {
+        let reversed = self.changed.is_some_and(|(at, was)| was != up && time::since(now, at) <= REVERSAL);
+        self.changed = Some((now, up));
+        if let Some(day) = self.days.back_mut() {
+            day.changes += 1;
+            day.reversals += u32::from(reversed);
         }
     }
 
@@ -224,15 +269,15 @@ impl Actor {
         day.violated += u32::from(load > carried);
     }
 
-    /// Down to `target`, past a dead band and at most the share `pace` a minute, as a decision would.
-    fn lower(&mut self, target: u32, pace: f64) {
+    /// Down to `target`, past a dead band and at most the share [`PACE`] a minute, as a decision would.
+    fn lower(&mut self, target: u32) {
         let band = if self.spec <= 20 { 1 } else { (f64::from(self.spec) * 0.05).ceil() as u32 };
         if target + band > self.spec {
             self.allowance = self.allowance.min(1.0);
             return;
         }
-        self.allowance = (self.allowance + (f64::from(self.spec) * 0.1).max(1.0) / 4.0)
-            .min(f64::from(self.spec) * 0.1 + 1.0);
+        let minute = (f64::from(self.spec) * PACE).max(1.0);
+        self.allowance = (self.allowance + minute / 4.0).min(minute + 1.0);
         let step = (self.allowance as u32).min(self.spec - target);
         if step == 0 {
             return;
@@ -258,12 +303,18 @@ impl Actor {
             ticks: sum.ticks + d.ticks,
             violated: sum.violated + d.violated,
             replicas: sum.replicas + d.replicas,
+            changes: sum.changes + d.changes,
+            reversals: sum.reversals + d.reversals,
         });
+        let ticks = f64::from(sum.ticks);
+        let a_day = f64::from(TICKS_PER_DAY) / ticks;
         (sum.ticks > 0).then(|| Score {
             stance: self.stance,
-            violation: f64::from(sum.violated) / f64::from(sum.ticks),
-            replicas: sum.replicas as f64 / f64::from(sum.ticks),
-            hours: f64::from(sum.ticks) / 240.0,
+            violation: f64::from(sum.violated) / ticks,
+            replicas: sum.replicas as f64 / ticks,
+            hours: ticks / 240.0,
+            changes: f64::from(sum.changes) * a_day,
+            reversals: f64::from(sum.reversals) * a_day,
         })
     }
 }
@@ -314,7 +365,7 @@ mod tests {
                 Forecast::new(at(tick), Duration::from_secs(60), vec![0.5, 0.99], rows, "known").unwrap();
             rehearsal.tick(
                 at(tick),
-                Some(load(tick.saturating_sub(2))),
+                Sample::new(at(tick), load(tick.saturating_sub(2))),
                 knows.then_some(&forecast),
                 &stage(),
             );
@@ -323,7 +374,7 @@ mod tests {
     }
 
     fn foresight(level: f64) -> Stance {
-        Stance { foresight: Some(Foresight { level, margin: 1.05 }), ..Stance::REACTIVE }
+        Stance { foresight: Some(Foresight { level, margin: 1.05, follow: 0.0 }), ..Stance::REACTIVE }
     }
 
     #[test]
@@ -352,7 +403,7 @@ mod tests {
     fn nothing_is_scored_before_a_quarter_of_a_day() {
         let mut rehearsal = Rehearsal::new(portfolio());
         for tick in 0..100 {
-            rehearsal.tick(at(tick), Some(100.0), None, &stage());
+            rehearsal.tick(at(tick), Sample::new(at(tick), 100.0), None, &stage());
         }
         assert!(rehearsal.scores().is_empty());
     }
