@@ -25,6 +25,7 @@ mod page;
 pub mod pods;
 mod queues;
 mod reconcile;
+mod rehearse;
 mod report;
 pub mod runtime;
 pub mod secrets;

@@ -12,6 +12,7 @@ use telemetry::metrics::Metrics;
 
 use crate::charts::Chart;
 use crate::foresee::Foresight;
+use crate::rehearse::Stagehand;
 use crate::signals::Sources;
 use crate::startups::Startups;
 use crate::validate::{Intent, Invalid, Target};
@@ -29,6 +30,9 @@ pub(crate) struct PolicyMemory {
     pub(crate) sources: Option<Sources>,
     pub(crate) signals: HashMap<String, SignalMemory>,
     pub(crate) history: Option<decide::History>,
+    /// Stances rehearsed on what the first metric's load does, and what came of it.
+    pub(crate) rehearsal: Option<decide::Rehearsal>,
+    pub(crate) scores: (Timestamp, Vec<decide::Score>),
     pub(crate) startups: Option<Startups>,
     /// Replicas as the last look left them.
     pub(crate) expected: Option<u32>,
@@ -42,6 +46,7 @@ pub(crate) struct PolicyMemory {
     pub(crate) desired_chart: Chart,
     pub(crate) decisions: VecDeque<DecisionEntry>,
     pub(crate) ledger: Ledger,
+    pub(crate) stagehand: Stagehand,
     pub(crate) target: Option<Target>,
 }
 
@@ -166,6 +171,8 @@ impl PolicyMemory {
             sources: None,
             signals: HashMap::new(),
             history: None,
+            rehearsal: None,
+            scores: (Timestamp::MIN, Vec::new()),
             startups: None,
             expected: None,
             foreign: None,
@@ -175,6 +182,7 @@ impl PolicyMemory {
             desired_chart: Chart::default(),
             decisions: VecDeque::new(),
             ledger: Ledger::default(),
+            stagehand: Stagehand::default(),
             target: None,
         }
     }

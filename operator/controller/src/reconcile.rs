@@ -182,6 +182,7 @@ async fn evaluate(
     if let Some(window) = said.maintenance {
         observation.health = decide::Health::Unhealthy { what: format!("maintenance window {window} is open") };
     }
+    observation.scores = memory.stagehand.tick(&policy, &observation, now);
 
     let deciding = Instant::now();
     let history = history(memory, &observation, now);
