@@ -89,7 +89,7 @@ impl Context {
         calendars: watch::Receiver<Arc<Vec<Calendar>>>,
     ) -> Self {
         let reporter = Reporter { controller: "foresail".to_owned(), instance: Some(settings.instance.clone()) };
-        let pool = sources::Pool::with_trace(
+        let pool = sources::Pool::observed(
             sources::breaker::Limits::default(),
             Box::new(|headers| {
                 telemetry::tracing::propagate(|name, value| {
@@ -99,6 +99,7 @@ impl Context {
                     }
                 });
             }),
+            metrics.clone(),
         );
         Self {
             targets: Targets::new(client.clone()),

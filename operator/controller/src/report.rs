@@ -14,7 +14,7 @@ use kube::api::{Patch, PatchParams};
 use kube::runtime::events::{Event, EventType};
 use kube::{Api, Resource as _};
 use telemetry::metrics::{
-    CandidateKind, DecisionOutcome, Direction, ForecastFigures, ReplicaFigures, Step, Truth,
+    CandidateKind, DecisionOutcome, Direction, ForecastFigures, QueueFigures, ReplicaFigures, Step, Truth,
 };
 
 use crate::actuate::{Actuation, FIELD_MANAGER, Skip};
@@ -226,6 +226,7 @@ fn decided_series(memory: &PolicyMemory, intent: &Intent, decided: &Decided, vie
         let name = signal.name.as_str();
         if let Some(metric) = record.observation.metric(name) {
             signal_series(memory, record, metric, name);
+            queue_series(memory, record, metric, name);
         }
         if let Some(view) = views.get(index) {
             forecast_series(memory, record, view, name);
@@ -247,6 +248,27 @@ fn signal_series(memory: &PolicyMemory, record: &decide::Record, metric: &decide
     if let Some(absence) = metric.reading.absence() {
         memory.metrics.absent(name, absence.reason.as_str());
     }
+}
+
+fn queue_series(memory: &PolicyMemory, record: &decide::Record, metric: &decide::MetricObservation, name: &str) {
+    let (Some(policy), Some(queue)) = (record.policy.metric(name), metric.queue) else { return };
+    let throughput = match policy.capacity {
+        decide::Capacity::Declared(each) => Some(each),
+        decide::Capacity::Target => Some(policy.target),
+        decide::Capacity::Learnt => record.history.metrics.get(name).and_then(|m| m.throughput.per_consumer()),
+    };
+    let backlog = metric.reading.fresh();
+    let ready = f64::from(record.observation.replicas.ready);
+    let surplus = throughput.map(|each| each * ready - queue.arrivals.unwrap_or(0.0));
+    memory.metrics.queue(
+        name,
+        QueueFigures {
+            backlog,
+            arrivals: queue.arrivals,
+            throughput,
+            drain_seconds: backlog.zip(surplus).filter(|(_, s)| *s > 0.0).map(|(waiting, s)| waiting / s),
+        },
+    );
 }
 
 fn forecast_series(memory: &PolicyMemory, record: &decide::Record, view: &View, name: &str) {

@@ -79,6 +79,11 @@ impl Breaker {
         };
     }
 
+    /// Whether the server is being left alone, or just probed.
+    pub fn is_open(&self) -> bool {
+        self.state != State::Closed
+    }
+
     /// When the server will be asked again, if it is being left alone.
     pub fn opens_again_at(&self) -> Option<Timestamp> {
         match self.state {

@@ -12,6 +12,7 @@ use backon::{ExponentialBuilder, Retryable};
 use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 use series::{Absence, AbsenceReason, time};
+use telemetry::metrics::Metrics;
 use tokio::sync::Semaphore;
 
 use crate::breaker::{Breaker, Limits};
@@ -32,6 +33,7 @@ pub struct Pool {
 struct Inner {
     limits: Limits,
     inject: Option<Box<Inject>>,
+    metrics: Option<Metrics>,
     clients: Mutex<HashMap<Key, reqwest::Client>>,
     servers: Mutex<HashMap<String, Arc<Server>>>,
     shared: Mutex<HashMap<Key, Weak<dyn Any + Send + Sync>>>,
@@ -52,12 +54,17 @@ impl fmt::Debug for Pool {
 impl Pool {
     /// A pool whose circuit breakers have these limits.
     pub fn new(limits: Limits) -> Self {
-        Self::build(limits, None)
+        Self::build(limits, None, None)
     }
 
     /// A pool that adds trace context to every HTTP request, as `inject` writes it.
     pub fn with_trace(limits: Limits, inject: Box<Inject>) -> Self {
-        Self::build(limits, Some(inject))
+        Self::build(limits, Some(inject), None)
+    }
+
+    /// As [`Pool::with_trace`]; calls, retries and open circuits are also counted in `metrics`.
+    pub fn observed(limits: Limits, inject: Box<Inject>, metrics: Metrics) -> Self {
+        Self::build(limits, Some(inject), Some(metrics))
     }
 
     /// How many servers the pool has met, how many HTTP clients and how many broker connections are alive.
@@ -69,11 +76,12 @@ impl Pool {
         }
     }
 
-    fn build(limits: Limits, inject: Option<Box<Inject>>) -> Self {
+    fn build(limits: Limits, inject: Option<Box<Inject>>, metrics: Option<Metrics>) -> Self {
         Self {
             inner: Arc::new(Inner {
                 limits,
                 inject,
+                metrics,
                 clients: Mutex::default(),
                 servers: Mutex::default(),
                 shared: Mutex::default(),
@@ -126,10 +134,11 @@ impl Pool {
         })
     }
 
-    /// Asks `server` under its circuit breaker and concurrency limit, within `deadline` in total, again with jittered
-    /// backoff after failures that may pass by themselves.
+    /// Asks `server`, a `kind` of source, under its circuit breaker and concurrency limit, within `deadline` in total,
+    /// again with jittered backoff after failures that may pass by themselves.
     pub(crate) async fn ask<T, F, Fut>(
         &self,
+        kind: &'static str,
         server: &str,
         now: Timestamp,
         deadline: Duration,
@@ -140,8 +149,33 @@ impl Pool {
         Fut: Future<Output = Result<T, Absence>>,
     {
         let server = self.server(server);
-        server.admit(now)?;
         let began = tokio::time::Instant::now();
+        let outcome = match server.admit(now) {
+            Ok(()) => self.attempt(kind, &server, deadline, request).await,
+            Err(absence) => Err(absence),
+        };
+        let change = server.note(&outcome, time::after(now, began.elapsed()));
+        if let Some(metrics) = &self.inner.metrics {
+            let result = outcome.as_ref().map_or_else(|absence| absence.reason.as_str(), |_| "success");
+            metrics.source_request(kind, result, began.elapsed().as_secs_f64());
+            if let Some(open) = change {
+                metrics.source_circuit(kind, open);
+            }
+        }
+        outcome
+    }
+
+    async fn attempt<T, F, Fut>(
+        &self,
+        kind: &'static str,
+        server: &Server,
+        deadline: Duration,
+        request: F,
+    ) -> Result<T, Absence>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T, Absence>>,
+    {
         let attempts = async {
             let _permit = server.permits.acquire().await;
             request
@@ -153,16 +187,19 @@ impl Pool {
                         .with_jitter(),
                 )
                 .when(|absence| server_failed(absence.reason))
+                .notify(|_, _| {
+                    if let Some(metrics) = &self.inner.metrics {
+                        metrics.source_retried(kind);
+                    }
+                })
                 .await
         };
-        let outcome = tokio::time::timeout(deadline, attempts).await.unwrap_or_else(|_| {
+        tokio::time::timeout(deadline, attempts).await.unwrap_or_else(|_| {
             Err(Absence::new(
                 AbsenceReason::Timeout,
                 format!("{} didn't answer within {}s", server.name, deadline.as_secs_f64()),
             ))
-        });
-        server.note(&outcome, time::after(now, began.elapsed()));
-        outcome
+        })
     }
 
     fn server(&self, name: &str) -> Arc<Server> {
@@ -221,15 +258,21 @@ impl Server {
         ))
     }
 
-    fn note<T>(&self, outcome: &Result<T, Absence>, now: Timestamp) {
+    /// Takes the outcome in. Says whether the circuit opened (`true`) or closed (`false`) by it.
+    fn note<T>(&self, outcome: &Result<T, Absence>, now: Timestamp) -> Option<bool> {
         let mut health = lock(&self.health);
+        let before = health.breaker.is_open();
         match outcome {
+            // Nobody was asked.
+            Err(absence) if absence.reason == AbsenceReason::CircuitOpen => {}
             Err(absence) if server_failed(absence.reason) => {
                 health.breaker.failed(now);
                 health.last = Some(absence.clone());
             }
             _ => health.breaker.succeeded(),
         }
+        let after = health.breaker.is_open();
+        (before != after).then_some(after)
     }
 }
 
@@ -332,7 +375,7 @@ mod tests {
         let calls = AtomicU32::new(0);
         let pool = Pool::default();
         let outcome: Result<(), Absence> = pool
-            .ask("s", at(0), Duration::from_secs(10), || async {
+            .ask("test", "s", at(0), Duration::from_secs(10), || async {
                 calls.fetch_add(1, Ordering::Relaxed);
                 Err(unreachable())
             })
@@ -347,7 +390,7 @@ mod tests {
         let pool = Pool::default();
         for _ in 0..20 {
             let outcome: Result<(), Absence> = pool
-                .ask("s", at(0), Duration::from_secs(10), || async {
+                .ask("test", "s", at(0), Duration::from_secs(10), || async {
                     calls.fetch_add(1, Ordering::Relaxed);
                     Err(Absence::new(AbsenceReason::InvalidQuery, "parse error"))
                 })
@@ -362,20 +405,21 @@ mod tests {
         let pool = Pool::new(Limits { failures: 2, ..Limits::default() });
         for _ in 0..2 {
             let _: Result<(), _> =
-                pool.ask("a", at(0), Duration::from_secs(10), || async { Err(unreachable()) }).await;
+                pool.ask("test", "a", at(0), Duration::from_secs(10), || async { Err(unreachable()) }).await;
         }
-        let open = pool.ask("a", at(1), Duration::from_secs(10), || async { Ok(1) }).await.unwrap_err();
+        let open =
+            pool.ask("test", "a", at(1), Duration::from_secs(10), || async { Ok(1) }).await.unwrap_err();
         assert_eq!(open.reason, AbsenceReason::CircuitOpen);
         assert!(open.message.contains("connection refused"), "{open}");
-        assert_eq!(pool.ask("b", at(1), Duration::from_secs(10), || async { Ok(1) }).await, Ok(1));
-        assert_eq!(pool.ask("a", at(60), Duration::from_secs(10), || async { Ok(1) }).await, Ok(1));
+        assert_eq!(pool.ask("test", "b", at(1), Duration::from_secs(10), || async { Ok(1) }).await, Ok(1));
+        assert_eq!(pool.ask("test", "a", at(60), Duration::from_secs(10), || async { Ok(1) }).await, Ok(1));
     }
 
     #[tokio::test]
     async fn the_deadline_covers_all_attempts() {
         let pool = Pool::default();
         let outcome: Result<(), Absence> =
-            pool.ask("s", at(0), Duration::from_millis(200), std::future::pending).await;
+            pool.ask("test", "s", at(0), Duration::from_millis(200), std::future::pending).await;
         assert_eq!(outcome.unwrap_err().reason, AbsenceReason::Timeout);
     }
 

@@ -167,7 +167,7 @@ impl Prometheus {
 
     async fn instant(&self, query: &str, at: Option<Timestamp>, now: Timestamp) -> Result<Data, Absence> {
         self.pool
-            .ask(&self.server, now, self.deadline, || async {
+            .ask("prometheus", &self.server, now, self.deadline, || async {
                 let mut request = self.client.query(query);
                 if let Some(at) = at {
                     request = request.at(at.as_second());
@@ -189,7 +189,7 @@ impl Prometheus {
         now: Timestamp,
     ) -> Result<Data, Absence> {
         self.pool
-            .ask(&self.server, now, self.deadline, || async {
+            .ask("prometheus", &self.server, now, self.deadline, || async {
                 let mut request =
                     self.client.query_range(query, from.as_second(), to.as_second(), step.as_secs_f64());
                 for (name, value) in &self.all_headers() {

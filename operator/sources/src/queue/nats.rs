@@ -201,7 +201,7 @@ impl Nats {
 #[async_trait]
 impl QueueSource for Nats {
     async fn read(&self, now: Timestamp) -> Result<QueueReading, Absence> {
-        self.pool.ask(&self.server.name, now, DEADLINE, || self.once(now)).await
+        self.pool.ask("nats", &self.server.name, now, DEADLINE, || self.once(now)).await
     }
 }
 

@@ -188,7 +188,7 @@ impl Redis {
 #[async_trait]
 impl QueueSource for Redis {
     async fn read(&self, now: Timestamp) -> Result<QueueReading, Absence> {
-        self.pool.ask(&self.server.name, now, DEADLINE, || self.once(now)).await
+        self.pool.ask("redis", &self.server.name, now, DEADLINE, || self.once(now)).await
     }
 }
 

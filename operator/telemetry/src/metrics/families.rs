@@ -132,8 +132,6 @@ families! {
         "Time of one decision from the first read to the report; exemplars name traces." with HistogramWithExemplars::new([0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0].into_iter());
     decision_step: Histograms<StepLabels> = Histogram "decision_step_duration_seconds" ["step"]
         "Time of each step of a decision (observe, read, forecast, decide, actuate, report)." with Histograms::new_with_constructor(steps);
-    decision_delay: Histogram = Histogram "decision_delay_seconds" []
-        "How much later than planned a decision began." with Histogram::new([0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0]);
 
     reconciles: Family<ReconcileLabels, Counter> = Counter "reconciles_total" ["kind", "result"]
         "Resources looked at, by kind and result.";

@@ -118,7 +118,9 @@ impl Kafka {
 
     /// The group's state and members. `None` where there is no such group.
     pub async fn group(&self, now: Timestamp) -> Result<Option<Group>, Absence> {
-        self.pool.ask(&self.cluster.name, now, DEADLINE, || self.cluster.describe_group(&self.group)).await
+        self.pool
+            .ask("kafka", &self.cluster.name, now, DEADLINE, || self.cluster.describe_group(&self.group))
+            .await
     }
 
     async fn once(&self, now: Timestamp) -> Result<QueueReading, Absence> {
@@ -160,6 +162,6 @@ impl Kafka {
 #[async_trait]
 impl QueueSource for Kafka {
     async fn read(&self, now: Timestamp) -> Result<QueueReading, Absence> {
-        self.pool.ask(&self.cluster.name, now, DEADLINE, || self.once(now)).await
+        self.pool.ask("kafka", &self.cluster.name, now, DEADLINE, || self.once(now)).await
     }
 }

@@ -86,7 +86,7 @@ impl Amqp {
     }
 
     pub(super) async fn read(&self, now: Timestamp) -> Result<QueueReading, Absence> {
-        self.pool.ask(&self.server.name, now, DEADLINE, || self.once(now)).await
+        self.pool.ask("rabbitmq", &self.server.name, now, DEADLINE, || self.once(now)).await
     }
 
     async fn once(&self, now: Timestamp) -> Result<QueueReading, Absence> {

@@ -50,7 +50,7 @@ impl Management {
 
     pub(super) async fn read(&self, now: Timestamp) -> Result<QueueReading, Absence> {
         self.pool
-            .ask(&self.server, now, DEADLINE, || async {
+            .ask("rabbitmq", &self.server, now, DEADLINE, || async {
                 let response = self
                     .client
                     .get(self.url.clone())

@@ -143,7 +143,7 @@ impl Sqs {
 #[async_trait]
 impl QueueSource for Sqs {
     async fn read(&self, now: Timestamp) -> Result<QueueReading, Absence> {
-        self.pool.ask(&self.server, now, DEADLINE, || self.once(now)).await
+        self.pool.ask("sqs", &self.server, now, DEADLINE, || self.once(now)).await
     }
 }
 
