@@ -1,5 +1,6 @@
 //! The `foresail` executable: allocator, TLS provider, and hand over to the command line.
 
+mod calls;
 mod cli;
 mod cluster;
 mod cmd;

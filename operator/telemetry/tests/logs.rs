@@ -1,6 +1,8 @@
 //! What a process writes to standard error once logging is set up: seen from outside, by running this test again as a
 //! child.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::process::Command;
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! OTLP against a receiver in this process that speaks both wires, and against receivers that are down or hang.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,8 @@
 //! The page in a real browser, against the preview example as its server. The steps are in `page/page.mjs`; this file
 //! finds Chromium and Node, installs the two pinned packages once (into the cache, not the checkout), and runs it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::calls;
 use crate::cli;
 use crate::cluster::Cluster;
 use crate::wellbeing;
@@ -175,6 +176,7 @@ async fn operate(args: Args, metrics: Metrics) -> anyhow::Result<()> {
     let instance = instance(&args);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), instance, "foresail starts");
     let (client, namespace) = args.cluster.client().await?;
+    let client = calls::counted(client, &namespace, metrics.clone());
     let (snapshot, seen) =
         watch::channel(Snapshot::new(Meta::new(env!("CARGO_PKG_VERSION"), &*instance, Timestamp::now())));
     let (leadership, leads) = watch::channel(Leadership::default());

@@ -276,7 +276,7 @@ fn reason(
         ),
         _ => match next {
             Some(n) if n.replicas > r.desired => format!(
-                "Holding {} replicas, which is enough for now; {} from about {} minutes on, ahead of the daily ramp.",
+                "Holding {} replicas, which is enough for now; {} in {} minutes, ahead of the daily ramp.",
                 r.desired,
                 n.replicas,
                 (second(n.at) - s) / 60

@@ -15,7 +15,7 @@ const { CHROMIUM = '/usr/bin/chromium', PAGE_MODULES = join(homedir(), '.cache/f
 const { chromium } = createRequire(join(PAGE_MODULES, 'package.json'))('playwright-core');
 
 const port = 8977, base = `http://127.0.0.1:${port}`;
-const server = spawn(join(CARGO_TARGET_DIR, 'debug/examples/preview'), [`127.0.0.1:${port}`, '1', '2026-11-20T17:24:10Z'], { stdio: 'ignore' });
+const server = spawn(join(CARGO_TARGET_DIR, 'debug/examples/preview'), [`127.0.0.1:${port}`, '1', '2026-11-20T17:19:10Z'], { stdio: 'ignore' });
 try {
   for (let i = 0; i < 200; i += 1) {
     try { if ((await fetch(`${base}/readyz`)).ok) break; } catch { await new Promise((done) => setTimeout(done, 50)); }
