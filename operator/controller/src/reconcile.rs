@@ -13,6 +13,7 @@ use kube::runtime::controller::Action;
 use kube::{Resource as _, ResourceExt as _};
 use telemetry::metrics::{Outcome as Ended, Step};
 use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use crate::actuate::{Actuation, actuate};
 use crate::calendars;
@@ -21,7 +22,7 @@ use crate::error::Refusal;
 use crate::foresee::View;
 use crate::memory::{Ledger, PolicyMemory};
 use crate::observe::{Observed, observe};
-use crate::outcome::{Decided, Outcome, sentence};
+use crate::outcome::{Decided, Outcome, driver, sentence};
 use crate::owners::Claim;
 use crate::report::{Subject, report};
 use crate::signals::Maker;
@@ -42,7 +43,19 @@ pub(crate) async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Re
     let begun = Instant::now();
     let uid = object.uid().unwrap_or_default();
     let key = PolicyKey::new(object.namespace().unwrap_or_default(), object.name_any());
-    let span = tracing::info_span!("decision", policy = %key);
+    let span = tracing::info_span!(
+        "decision",
+        policy = %key,
+        outcome = Empty,
+        reason = Empty,
+        driver = Empty,
+        limit = Empty,
+        lead_seconds = Empty,
+        data_fresh = Empty,
+        replicas.current = Empty,
+        replicas.ready = Empty,
+        replicas.wanted = Empty,
+    );
     let memory = context.memory.of(&uid, &key, &context.metrics);
     async {
         let mut memory = memory.lock().await;
@@ -82,6 +95,7 @@ async fn look(context: &Context, memory: &mut PolicyMemory, object: &Guarded, ui
         tracing::info!(policy = %memory.key, reason = refusal.reason, "{}", refusal.message);
         memory.expected = None;
     }
+    mark(&outcome);
     let subject = Subject {
         reference: object.object_ref(&()),
         generation,
@@ -90,6 +104,33 @@ async fn look(context: &Context, memory: &mut PolicyMemory, object: &Guarded, ui
         begun,
     };
     report(context, memory, &subject, &outcome, now).instrument(tracing::info_span!("report")).await;
+}
+
+/// What came of the decision, as attributes of its span.
+fn mark(outcome: &Outcome) {
+    let span = tracing::Span::current();
+    match outcome {
+        Outcome::Refused(refusal) => {
+            span.record("outcome", "undecided").record("reason", refusal.reason);
+        }
+        Outcome::Decided(decided) => {
+            let recommendation = &decided.record.recommendation;
+            span.record("outcome", match &decided.actuation {
+                Actuation::Applied(_) => "scaled",
+                Actuation::Skipped(_) => "held",
+                Actuation::Refused(_) => "refused",
+            });
+            span.record("driver", driver(&recommendation.driver))
+                .record("lead_seconds", recommendation.lead.as_secs())
+                .record("data_fresh", recommendation.data_fresh)
+                .record("replicas.current", recommendation.current)
+                .record("replicas.ready", decided.record.observation.replicas.ready)
+                .record("replicas.wanted", recommendation.target);
+            if let Some(limit) = recommendation.last_limit() {
+                span.record("limit", limit.reason.as_str());
+            }
+        }
+    }
 }
 
 /// The first look takes over what an earlier life left in the status.
