@@ -1,6 +1,8 @@
 //! Any HTTP service, signed as Standard Webhooks 1.0 says. The id is the same over all attempts at a message, so the
 //! receiver can tell a repetition; 410 is "never again".
 
+use std::collections::BTreeMap;
+
 use health::alert::{Alert, AlertPhase};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -11,9 +13,12 @@ use crate::limit::Quota;
 use crate::message::{Answer, FailureReason, Message, Request, Verdict};
 use crate::sign;
 use crate::template::{Markup, Renderer};
+use crate::text;
 
-/// Standard Webhooks advises less than 20 KB; beyond so many alerts the rest is counted.
+/// Standard Webhooks advises less than 20 KB; beyond so many alerts or bytes the rest is counted.
 const ALERTS_MAX: usize = 25;
+const ALERTS_BYTES_MAX: usize = 14_000;
+const TEXT_MAX: usize = 500;
 
 /// A service.
 pub struct Webhook {
@@ -36,7 +41,17 @@ impl Format for Webhook {
         let rendered = words.render(message, Markup::Plain);
         let alerts = message.alerts();
         let status = if message.is_firing() { "firing" } else { "resolved" };
-        let listed: Vec<Value> = alerts.iter().take(ALERTS_MAX).map(|a| alert(a, words)).collect();
+        let mut bytes = 0;
+        let listed: Vec<Value> = alerts
+            .iter()
+            .take(ALERTS_MAX)
+            .map(|a| alert(a, words))
+            .take_while(|v| {
+                bytes += v.to_string().len();
+                bytes <= ALERTS_BYTES_MAX
+            })
+            .collect();
+        let left = alerts.len() - listed.len();
         let body = json!({
             "type": format!("alerts.{status}"),
             "timestamp": message.at.to_string(),
@@ -45,7 +60,7 @@ impl Format for Webhook {
                 "title": rendered.title,
                 "groups": message.groups.iter().take(ALERTS_MAX).map(|g| &g.labels).collect::<Vec<_>>(),
                 "alerts": listed,
-                "truncatedAlerts": alerts.len().saturating_sub(ALERTS_MAX),
+                "truncatedAlerts": left,
             },
         });
         let request = Request::json(self.url.expose_secret(), &body);
@@ -74,14 +89,16 @@ impl Format for Webhook {
 }
 
 fn alert(alert: &Alert, words: &Renderer) -> Value {
+    let facts: BTreeMap<&String, String> =
+        alert.facts.iter().map(|(name, value)| (name, text::truncate_bytes(value, TEXT_MAX))).collect();
     json!({
         "id": alert.id,
         "alert": alert.name,
         "severity": alert.severity,
         "status": if alert.phase == AlertPhase::Resolved { "resolved" } else { "firing" },
         "labels": alert.labels,
-        "summary": words.sentence(alert),
-        "facts": alert.facts,
+        "summary": text::truncate_bytes(&words.sentence(alert), TEXT_MAX),
+        "facts": facts,
         "evidence": alert.evidence,
         "runbookUrl": alert.runbook_url,
         "startsAt": alert.since.to_string(),
