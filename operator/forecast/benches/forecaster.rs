@@ -1,6 +1,8 @@
 //! The cost of one forecaster: fit, update, predict, and a start from two weeks of history.
 //! `cargo bench -p forecast`
 
+#![allow(missing_docs, reason = "the macro's functions")]
+
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -23,7 +25,8 @@ fn load(step: Duration, days: usize) -> Series {
             shape * (1.0 + 0.1 * (rng.random::<f64>() - 0.5))
         })
         .collect();
-    Series::new(Timestamp::from_second(1_767_225_600).unwrap_or_default(), step, values).unwrap_or_else(|e| unreachable!("{e}"))
+    Series::new(Timestamp::from_second(1_767_225_600).unwrap_or_default(), step, values)
+        .unwrap_or_else(|e| unreachable!("{e}"))
 }
 
 fn costs(c: &mut Criterion) {

@@ -32,7 +32,9 @@ pub(crate) fn neighbours(past: &Past) -> Vec<(usize, f32)> {
         let Some(centre) = i.checked_sub(back).filter(|c| *c >= span + hour) else { break };
         for j in (centre - hour..=(centre + hour).min(i - hour)).step_by((hour / 6).max(1)) {
             let farthest = if found.len() < NEIGHBOURS { f32::INFINITY } else { found[NEIGHBOURS - 1].0 };
-            let Some(distance) = distance(&v[..=j], stride, &recent[..length], &weight, farthest) else { continue };
+            let Some(distance) = distance(&v[..=j], stride, &recent[..length], &weight, farthest) else {
+                continue;
+            };
             let at = found.partition_point(|f| f.0 < distance);
             found.insert(at, (distance, j));
             found.truncate(NEIGHBOURS);

@@ -20,7 +20,8 @@ pub(crate) struct Calendar {
 impl Calendar {
     /// The calendar of `zone` for slots `[from, to)`, numbered from the Unix epoch in units of `step` seconds.
     pub(crate) fn new(zone: &TimeZone, step: i64, from: i64, to: i64) -> Self {
-        let at = |slot: i64| Timestamp::from_second(slot.saturating_mul(step)).unwrap_or(Timestamp::UNIX_EPOCH);
+        let at =
+            |slot: i64| Timestamp::from_second(slot.saturating_mul(step)).unwrap_or(Timestamp::UNIX_EPOCH);
         let begin = at(from);
         let mut offsets = vec![(i64::MIN, zone.to_offset(begin).seconds())];
         let end = at(to);

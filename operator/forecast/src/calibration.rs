@@ -105,7 +105,8 @@ impl Calibration {
         }
         let load = 0.1 * self.load;
         let level = self.usual * (centre + load) / (self.load + load).max(1e-9);
-        let near = [quarter + QUARTERS - 1, quarter, quarter + 1, quarter + 2].map(|q| self.quarters[q % QUARTERS]);
+        let near =
+            [quarter + QUARTERS - 1, quarter, quarter + 1, quarter + 2].map(|q| self.quarters[q % QUARTERS]);
         let (sum, n) = near.iter().filter(|q| **q >= 0.0).fold((0.0, 0.0), |(s, n), q| (s + q, n + 1.0));
         let here = if n > 0.0 { sum / n } else { self.usual };
         let signs: [f32; SIGNS] = [level, self.recent, self.usual, here, spread];
@@ -150,8 +151,10 @@ impl Calibration {
             let before = t.saturating_sub(1);
             let width = (TRACKED[t] - TRACKED[before]).max(1e-6);
             let part = ((level - TRACKED[before]) / width).clamp(0.0, 1.0);
-            let share = if t == before { shares[t] } else { shares[before] * (1.0 - part) + shares[t] * part };
-            let value = share * offsets[0][l] * band.scales[0] + (1.0 - share) * offsets[1][l] * band.scales[1];
+            let share =
+                if t == before { shares[t] } else { shares[before] * (1.0 - part) + shares[t] * part };
+            let value =
+                share * offsets[0][l] * band.scales[0] + (1.0 - share) * offsets[1][l] * band.scales[1];
             out.push((centre + value).max(0.0));
         }
     }
@@ -221,7 +224,8 @@ impl Calibration {
 
     /// Follows a change of the unit of load by `factor`.
     pub(crate) fn rescale(&mut self, factor: f32) {
-        for state in [&mut self.recent, &mut self.usual, &mut self.load].into_iter().chain(&mut self.quarters) {
+        for state in [&mut self.recent, &mut self.usual, &mut self.load].into_iter().chain(&mut self.quarters)
+        {
             if *state > 0.0 {
                 *state *= factor;
             }
@@ -255,6 +259,9 @@ mod tests {
         assert!((band.upper[0] - 10.8).abs() < 0.15, "{band:?}");
         let mut out = Vec::new();
         c.quantiles(10.0, &band, &[0.1, 0.5, 0.9], &mut out);
-        assert!((out[0] - 9.2).abs() < 0.2 && (out[1] - 10.0).abs() < 0.15 && (out[2] - 10.8).abs() < 0.2, "{out:?}");
+        assert!(
+            (out[0] - 9.2).abs() < 0.2 && (out[1] - 10.0).abs() < 0.15 && (out[2] - 10.8).abs() < 0.2,
+            "{out:?}"
+        );
     }
 }

@@ -68,7 +68,8 @@ pub(crate) fn fill(place: &Place<'_>, plane: &Plane, i: usize, h: usize, row: &m
     let kind = place.calendar.same_kind_back(place.first + target as i64, 1 + ahead);
     let k1 = earlier(target, kind);
     let k1_now = earlier(i, kind);
-    let mut five = [d1, d2, earlier(target, 3 + ahead), earlier(target, 4 + ahead), earlier(target, 5 + ahead)];
+    let mut five =
+        [d1, d2, earlier(target, 3 + ahead), earlier(target, 4 + ahead), earlier(target, 5 + ahead)];
     let mean5 = five.iter().sum::<f32>() / 5.0;
     five.sort_unstable_by(f32::total_cmp);
     let week_second = place.calendar.second_of_week(place.first + target as i64);
@@ -119,7 +120,8 @@ fn other_terms(place: &Place<'_>, plane: &Plane, i: usize, h: usize, row: &mut R
     }
     let target = place.first + (i + h) as i64;
     for (name, windows) in place.events.iter().take(SIDE).enumerate() {
-        row[44 + name] = if windows.iter().any(|(from, to)| (*from..*to).contains(&target)) { 1.0 } else { 0.0 };
+        row[44 + name] =
+            if windows.iter().any(|(from, to)| (*from..*to).contains(&target)) { 1.0 } else { 0.0 };
     }
     for (which, regressor) in place.regressors.iter().take(SIDE).enumerate() {
         // One that comes late counts with its newest value.

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use series::{Forecast, Sample, Series, time};
 use serde::{Deserialize, Serialize};
+use series::{Forecast, Sample, Series, time};
 
 use crate::blend::{Blend, Mixed};
 use crate::calibration::{Band, Calibration};

@@ -68,8 +68,11 @@ impl History {
 
     /// The factor by which values have to be multiplied so that their mean is near 1 again; 1 where it is.
     pub(crate) fn reunite(&mut self) -> f32 {
-        let (sum, n) =
-            self.values.iter().filter(|v| v.is_finite()).fold((0.0_f64, 0.0), |(s, n), v| (s + f64::from(*v), n + 1.0));
+        let (sum, n) = self
+            .values
+            .iter()
+            .filter(|v| v.is_finite())
+            .fold((0.0_f64, 0.0), |(s, n), v| (s + f64::from(*v), n + 1.0));
         let mean = if n > 0.0 { sum / n } else { 0.0 };
         if mean <= 0.0 || (0.4..2.5).contains(&mean) {
             return 1.0;
@@ -143,8 +146,13 @@ fn drop_glitches(values: &mut [f32], day: usize) {
         if spike {
             let near = around(t - h, t + h + 1, own, f32::max, 0.0);
             let d = day as i64;
-            let same = around(t - d - h, t - d + h + 1, 0..0, f32::max, 0.0)
-                .max(around(t + d - h, t + d + h + 1, 0..0, f32::max, 0.0));
+            let same = around(t - d - h, t - d + h + 1, 0..0, f32::max, 0.0).max(around(
+                t + d - h,
+                t + d + h + 1,
+                0..0,
+                f32::max,
+                0.0,
+            ));
             if v > 5.0 * near.max(same) {
                 values[i] = f32::NAN;
             }

@@ -18,7 +18,8 @@ struct Knot {
 /// are that much longer.
 pub(crate) fn forecast(f: &Forecaster, origin: Timestamp) -> Result<Forecast, NoForecast> {
     let nothing = || NoForecast::new(NoForecastReason::NoData, "nothing was measured yet");
-    let past = f.past.as_ref().filter(|_| f.history.values.iter().any(|v| v.is_finite())).ok_or_else(nothing)?;
+    let past =
+        f.past.as_ref().filter(|_| f.history.values.iter().any(|v| v.is_finite())).ok_or_else(nothing)?;
     let settings = &f.settings;
     let origin = time::align(origin, settings.step);
     let newest = past.first + past.newest() as i64;
@@ -34,7 +35,9 @@ pub(crate) fn forecast(f: &Forecaster, origin: Timestamp) -> Result<Forecast, No
         let at = time::after(origin, settings.step * r as u32);
         let stated = multiplier(settings, at);
         let row = between(&knots, ahead, &shape);
-        rows.push(row.into_iter().map(|v| (f64::from(v) * f.history.unit.max(0.0) * stated).min(1e300)).collect());
+        rows.push(
+            row.into_iter().map(|v| (f64::from(v) * f.history.unit.max(0.0) * stated).min(1e300)).collect(),
+        );
     }
     Forecast::new(origin, settings.step, settings.levels.clone(), rows, blend_name(f))
         .map_err(|e| NoForecast::new(NoForecastReason::NoData, e.to_string()))

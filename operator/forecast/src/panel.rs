@@ -12,7 +12,7 @@ use crate::smoothing::{Damped, Winters};
 use crate::trees::{self, Forest, Growth};
 
 /// How many members there are.
-pub(crate) const MEMBERS: usize = simple::COUNT + 7;
+pub(crate) const MEMBERS: usize = simple::COUNT + 8;
 
 const DAMPED: usize = simple::COUNT;
 const WINTERS: usize = DAMPED + 1;
@@ -21,11 +21,12 @@ const FOURIER: usize = DAMPED + 3;
 const ANALOG: usize = DAMPED + 4;
 const LOG_RIDGE: usize = DAMPED + 5;
 const TREES: usize = DAMPED + 6;
+const TREES_REST: usize = DAMPED + 7;
 
 /// The names of the members.
 pub(crate) fn name(member: usize) -> &'static str {
-    const OTHERS: [&str; 7] =
-        ["profile-damped", "holt-winters", "mstl", "fourier", "analog", "log-ridge", "trees"];
+    const OTHERS: [&str; 8] =
+        ["profile-damped", "holt-winters", "mstl", "fourier", "analog", "log-ridge", "trees", "ridge-trees"];
     simple::NAMES.get(member).or_else(|| OTHERS.get(member - simple::COUNT)).copied().unwrap_or("?")
 }
 
@@ -39,14 +40,17 @@ pub(crate) struct Panel {
     mstl: Option<Decomposition>,
     fourier: Option<Fourier>,
     ridges: Vec<Option<Ridge>>,
-    /// Grown on what the ridge leaves.
+    /// Grown on the load itself, which suits loads that switch, saturate or close.
     trees: Vec<Option<Forest>>,
+    /// Grown on what the ridge leaves, which suits everything else.
+    trees_rest: Vec<Option<Forest>>,
+    forests: u64,
     round: u64,
 }
 
 /// How the trees are grown.
 const GROWTH: Growth =
-    Growth { trees: 32, leaves: 12, rate: 0.14, least_rows: 8, row_share: 0.5, feature_share: 0.5, seed: 0 };
+    Growth { trees: 36, leaves: 12, rate: 0.13, least_rows: 8, row_share: 0.5, feature_share: 0.5, seed: 0 };
 
 /// The most rows that a regression learns from: more history is thinned out, so that the cost of a fit is bounded.
 const MOST_ROWS: usize = 2100;
@@ -65,8 +69,11 @@ fn table(past: &Past, h: usize, round: u64) -> Table {
     let stride = to.saturating_sub(from).div_ceil(MOST_ROWS).max(1);
     let place = past.place();
     let rows = to.saturating_sub(from) / stride + 1;
-    let mut t =
-        Table { rows: Vec::with_capacity(rows), targets: Vec::with_capacity(rows), weights: Vec::with_capacity(rows) };
+    let mut t = Table {
+        rows: Vec::with_capacity(rows),
+        targets: Vec::with_capacity(rows),
+        weights: Vec::with_capacity(rows),
+    };
     // Each round learns from other rows of a thinned history.
     for i in (from + round as usize % stride..to).step_by(stride) {
         let mut row = [0.0; WIDTH];
@@ -75,7 +82,11 @@ fn table(past: &Past, h: usize, round: u64) -> Table {
         t.targets.push(past.log.values()[i + h]);
         let age = (n - i) as f32 / day as f32;
         let complete = if i < day { 0.3 } else { 1.0 };
-        t.weights.push(if past.measured[i] && past.measured[i + h] { complete * 0.5_f32.powf(age / 7.0) } else { 0.0 });
+        t.weights.push(if past.measured[i] && past.measured[i + h] {
+            complete * 0.5_f32.powf(age / 7.0)
+        } else {
+            0.0
+        });
     }
     t
 }
@@ -83,7 +94,13 @@ fn table(past: &Past, h: usize, round: u64) -> Table {
 impl Panel {
     pub(crate) fn new(keys: Vec<usize>) -> Self {
         let n = keys.len();
-        Self { keys, ridges: vec![None; n], trees: vec![None; n], ..Self::default() }
+        Self {
+            keys,
+            ridges: vec![None; n],
+            trees: vec![None; n],
+            trees_rest: vec![None; n],
+            ..Self::default()
+        }
     }
 
     /// Fits all members anew; the trees only where `heavy`. `fresh` starts without what was learnt before.
@@ -96,7 +113,9 @@ impl Panel {
         if fresh {
             self.ridges.fill(None);
             self.trees.fill(None);
+            self.trees_rest.fill(None);
         }
+        self.forests += u64::from(heavy);
         let from = n.saturating_sub(3 * day);
         let rest: Vec<f32> = (from..n)
             .map(|t| past.lin.values()[t] - past.usual(t, 0).unwrap_or(past.lin.values()[t]))
@@ -118,10 +137,16 @@ impl Panel {
         }
         let problem = Problem { rows: &t.rows, targets: &t.targets, weights: &t.weights, penalty: 3.0 };
         self.ridges[key] = ridge::fit(&problem, self.ridges[key].as_ref(), 1);
-        if let Some(model) = self.ridges[key].as_ref().filter(|_| heavy) {
+        let Some(model) = self.ridges[key].as_ref().filter(|_| heavy) else { return };
+        let growth = Growth { seed: self.round * 31 + key as u64, ..GROWTH };
+        // One kind of forest each time, to spread the cost; both where one is missing.
+        let rest_is_due = self.forests.is_multiple_of(2);
+        if rest_is_due || self.trees_rest[key].is_none() {
             let rest: Vec<f32> = t.rows.iter().zip(&t.targets).map(|(r, y)| y - model.predict(r)).collect();
-            let growth = Growth { seed: self.round * 31 + key as u64, ..GROWTH };
-            self.trees[key] = trees::grow(&t.rows, &rest, &t.weights, &growth);
+            self.trees_rest[key] = trees::grow(&t.rows, &rest, &t.weights, &growth);
+        }
+        if !rest_is_due || self.trees[key].is_none() {
+            self.trees[key] = trees::grow(&t.rows, &t.targets, &t.weights, &growth);
         }
     }
 
@@ -176,9 +201,11 @@ impl Panel {
                 features::fill(&place, &past.log, i, h, &mut row);
                 let most = (1.2 * model.range.1).min(20.0);
                 let value = model.predict(&row);
-                let rest = self.trees[key].as_ref().map_or(0.0, |forest| forest.predict(&row));
+                let rest = self.trees_rest[key].as_ref().map_or(0.0, |forest| forest.predict(&row));
                 cells[LOG_RIDGE] = value.min(most).exp_m1();
-                cells[TREES] = (value + rest).min(most).exp_m1();
+                cells[TREES_REST] = (value + rest).min(most).exp_m1();
+                let grown = self.trees[key].as_ref().map_or(value, |forest| forest.predict(&row));
+                cells[TREES] = grown.min(most).exp_m1();
             }
             for cell in cells.iter_mut() {
                 *cell = if cell.is_finite() { cell.max(0.0) } else { fallback.max(0.0) };

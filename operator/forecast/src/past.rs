@@ -63,7 +63,11 @@ impl Past {
 
     /// The value at `target`'s wall-clock time, at least `days` days earlier and before `target - h`.
     pub(crate) fn earlier(&self, target: usize, h: usize, days: usize) -> Option<f32> {
-        let whole = if days >= 7 { h.saturating_sub(1) / (7 * self.day()) * 7 } else { h.saturating_sub(1) / self.day() };
+        let whole = if days >= 7 {
+            h.saturating_sub(1) / (7 * self.day()) * 7
+        } else {
+            h.saturating_sub(1) / self.day()
+        };
         self.place().days_earlier(&self.lin, target, days + whole)
     }
 

@@ -81,8 +81,10 @@ pub(crate) fn fit(p: &Problem<'_>, before: Option<&Ridge>, reweighted: usize) ->
 }
 
 fn absolute_weights(p: &Problem<'_>, model: &Ridge) -> Vec<f32> {
-    let residuals: Vec<f32> = p.rows.iter().zip(p.targets).map(|(row, t)| (t - model.predict(row)).abs()).collect();
-    let mean = residuals.iter().zip(p.weights).map(|(r, w)| r * w).sum::<f32>() / p.weights.iter().sum::<f32>();
+    let residuals: Vec<f32> =
+        p.rows.iter().zip(p.targets).map(|(row, t)| (t - model.predict(row)).abs()).collect();
+    let mean =
+        residuals.iter().zip(p.weights).map(|(r, w)| r * w).sum::<f32>() / p.weights.iter().sum::<f32>();
     // Residuals below the floor count as equal, or a few lucky rows would decide the fit.
     let floor = (0.5 * mean).max(1e-9);
     residuals.iter().zip(p.weights).map(|(r, w)| w * floor / r.max(floor)).collect()
@@ -98,8 +100,8 @@ fn solve(p: &Problem<'_>, weights: &[f32]) -> Option<Ridge> {
     }
     let centre = p.targets.iter().zip(weights).map(|(t, w)| t * w).sum::<f32>() / m.total;
     let mut scale = [0.0; WIDTH];
-    for k in 0..WIDTH {
-        scale[k] = if m.spread[k] > 1e-6 * (1.0 + m.mean[k].abs()) { 1.0 / m.spread[k] } else { 0.0 };
+    for (scale, (spread, mean)) in scale.iter_mut().zip(m.spread.iter().zip(m.mean)) {
+        *scale = if *spread > 1e-6 * (1.0 + mean.abs()) { 1.0 / spread } else { 0.0 };
     }
     let mut gram = vec![[0.0_f32; WIDTH]; WIDTH];
     let mut moment = [0.0_f32; WIDTH];
@@ -171,9 +173,7 @@ fn cholesky(gram: &[[f32; WIDTH]], moment: &[f32; WIDTH], penalty: f32) -> Optio
             if i == j {
                 sum += f64::from(penalty.max(1e-6));
             }
-            for k in 0..j {
-                sum -= l[i][k] * l[j][k];
-            }
+            sum -= l[i].iter().zip(&l[j]).take(j).map(|(a, b)| a * b).sum::<f64>();
             if i == j {
                 if sum <= 0.0 {
                     return None;
@@ -193,11 +193,8 @@ fn cholesky(gram: &[[f32; WIDTH]], moment: &[f32; WIDTH], penalty: f32) -> Optio
         x[i] = sum / l[i][i];
     }
     for i in (0..WIDTH).rev() {
-        let mut sum = x[i];
-        for k in i + 1..WIDTH {
-            sum -= l[k][i] * x[k];
-        }
-        x[i] = sum / l[i][i];
+        let known: f64 = l.iter().zip(x).skip(i + 1).map(|(row, x)| row[i] * x).sum();
+        x[i] = (x[i] - known) / l[i][i];
     }
     Some(x)
 }

@@ -137,7 +137,9 @@ impl From<Forecaster> for Saved {
             .map(|mut track| SavedTrack {
                 ahead: track.ahead,
                 scored: track.score.scored,
-                coarse: pack_coarse(track.calibration.quarters.iter().chain(track.calibration.counts.iter().flatten())),
+                coarse: pack_coarse(
+                    track.calibration.quarters.iter().chain(track.calibration.counts.iter().flatten()),
+                ),
                 numbers: pack(numbers(&mut track).into_iter().map(|n| *n)),
             })
             .collect();

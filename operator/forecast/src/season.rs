@@ -24,8 +24,7 @@ pub(crate) fn find(past: &Past) -> Vec<Period> {
     let factor = (day / 288).max(1);
     let rows = past.len() / factor;
     let offset = past.len() - rows * factor;
-    let mut x: Vec<f32> =
-        (0..rows).map(|r| past.log.mean(offset + (r + 1) * factor - 1, factor)).collect();
+    let mut x: Vec<f32> = (0..rows).map(|r| past.log.mean(offset + (r + 1) * factor - 1, factor)).collect();
     let step = past.calendar.step_seconds() * factor as i64;
     let hour = (3600 / step).max(2) as usize;
     if x.len() < 4 * hour {
@@ -67,7 +66,9 @@ fn flatten(x: &mut [f32]) {
     let slope = xy / xx;
     x.iter_mut().enumerate().for_each(|(t, v)| *v -= mean + slope * (t as f32 - middle));
     let bound = 4.0 * x.iter().map(|v| v.abs()).sum::<f32>() / n;
-    x.iter_mut().for_each(|v| *v = v.clamp(-bound, bound));
+    for v in x {
+        *v = v.clamp(-bound, bound);
+    }
 }
 
 fn power(x: &[f32]) -> f32 {
@@ -110,8 +111,10 @@ fn strongest(x: &[f32], least: usize, most: usize) -> Option<usize> {
 /// The period near `period` that explains most: of the calendar's, where one is within a tenth, and of the slots around.
 /// A longer profile explains more by chance, which is allowed for.
 fn refine(x: &[f32], period: usize, step: i64, least: usize) -> usize {
-    let calendar = [1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 24.0, 48.0, 168.0].map(|h| h * 3600.0 / step as f64);
-    let near = calendar.into_iter().filter(|c| (period as f64 - c).abs() <= 0.1 * c).map(|c| c.round() as usize);
+    let calendar =
+        [1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 24.0, 48.0, 168.0].map(|h| h * 3600.0 / step as f64);
+    let near =
+        calendar.into_iter().filter(|c| (period as f64 - c).abs() <= 0.1 * c).map(|c| c.round() as usize);
     let around = period.saturating_sub(3).max(least)..=period + 3;
     let whole = power(x).max(1e-12);
     let explained = |period: usize| {

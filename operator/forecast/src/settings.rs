@@ -60,11 +60,11 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            step: Duration::from_secs(300),
-            horizon: Duration::from_secs(3600),
+            step: Duration::from_mins(5),
+            horizon: Duration::from_hours(1),
             levels: vec![0.5, 0.8, 0.9, 0.95, 0.99],
             time_zone: TimeZone::UTC,
-            history: Duration::from_secs(14 * 86_400),
+            history: Duration::from_hours(14 * 24),
             excluded: Vec::new(),
             events: Vec::new(),
         }
@@ -77,14 +77,14 @@ impl Settings {
     pub fn in_range(mut self) -> Self {
         let seconds = self.step.as_secs().clamp(10, 3600);
         self.step = Duration::from_secs(seconds);
-        self.horizon = self.horizon.clamp(self.step, Duration::from_secs(2 * 86_400));
+        self.horizon = self.horizon.clamp(self.step, Duration::from_hours(48));
         self.levels.retain(|l| *l > 0.0 && *l < 1.0);
         self.levels.sort_by(f64::total_cmp);
         self.levels.dedup();
         if self.levels.is_empty() {
             self.levels = Self::default().levels;
         }
-        self.history = self.history.clamp(Duration::from_secs(2 * 86_400), Duration::from_secs(35 * 86_400));
+        self.history = self.history.clamp(Duration::from_hours(48), Duration::from_hours(35 * 24));
         self
     }
 

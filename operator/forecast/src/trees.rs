@@ -48,7 +48,11 @@ impl Forest {
             let tree = &self.nodes[*root as usize..];
             let mut at = 0;
             while tree[at].feature != u8::MAX {
-                at = if row[tree[at].feature as usize] <= tree[at].value { at + 1 } else { tree[at].right as usize };
+                at = if row[tree[at].feature as usize] <= tree[at].value {
+                    at + 1
+                } else {
+                    tree[at].right as usize
+                };
             }
             sum += tree[at].value;
         }
@@ -111,7 +115,8 @@ impl Grower<'_> {
     fn histogram(&self, rows: &[u32]) -> Vec<[f32; 2]> {
         let mut out = vec![[0.0_f32; 2]; self.features.len() * BINS];
         // What is added is gathered once, then read in order for each feature.
-        let added: Vec<[f32; 2]> = rows.iter().map(|r| [self.gradient[*r as usize], self.weight[*r as usize]]).collect();
+        let added: Vec<[f32; 2]> =
+            rows.iter().map(|r| [self.gradient[*r as usize], self.weight[*r as usize]]).collect();
         for (f, cells) in self.features.iter().zip(out.chunks_exact_mut(BINS)) {
             let bins = &self.binned.bins[*f];
             let Ok(cells) = <&mut [[f32; 2]; BINS]>::try_from(cells) else { continue };
@@ -166,14 +171,27 @@ pub(crate) fn grow(rows: &[Row], targets: &[f32], weights: &[f32], how: &Growth)
     let mut gradient = vec![0.0; rows.len()];
     for _ in 0..how.trees {
         for ((g, r), w) in gradient.iter_mut().zip(&residuals).zip(weights) {
-            *g = if *r > 0.0 { *w } else if *r < 0.0 { -*w } else { 0.0 };
+            *g = if *r > 0.0 {
+                *w
+            } else if *r < 0.0 {
+                -*w
+            } else {
+                0.0
+            };
         }
-        let chosen: Vec<u32> =
-            (0..rows.len() as u32).filter(|r| weights[*r as usize] > 0.0 && rng.random_bool(how.row_share)).collect();
+        let chosen: Vec<u32> = (0..rows.len() as u32)
+            .filter(|r| weights[*r as usize] > 0.0 && rng.random_bool(how.row_share))
+            .collect();
         let mut features = usable.clone();
         features.shuffle(&mut rng);
         features.truncate(((usable.len() as f64 * how.feature_share).ceil() as usize).max(1));
-        let grower = Grower { binned: &binned, features, gradient: &gradient, weight: weights, least: how.least_rows as f32 };
+        let grower = Grower {
+            binned: &binned,
+            features,
+            gradient: &gradient,
+            weight: weights,
+            least: how.least_rows as f32,
+        };
         plant(&grower, chosen, &mut residuals, how, &mut forest);
     }
     Some(forest)

@@ -15,6 +15,8 @@ use crate::{NoForecast, NoForecastReason};
 const LEAST_COVERAGE: f64 = 0.8;
 /// Error over load above which a number means little.
 const MOST_ERROR: f32 = 0.5;
+/// Error over load at which a forecast is good enough even where another is better: a load that repeats itself exactly.
+const GOOD_ENOUGH: f32 = 0.02;
 /// Coverage of the .95 quantile below which it isn't believed.
 const LEAST_HITS: f32 = 0.85;
 /// Scored forecasts before a record counts.
@@ -30,7 +32,7 @@ impl Forecaster {
     ///
     /// [`NoForecast`] with its reason, in the order of [`NoForecastReason`]: nothing measured; less than two seasons;
     /// too many gaps in the last day; the newest value older than three steps (ten minutes at least); no better than
-    /// the last value and the same time yesterday, over about the last day, at any horizon; error above half of load;
+    /// the last value and the same time yesterday, over about the last day, at any horizon (unless its error is below 2 %); error above half of load;
     /// less than 85 % of values at or below the .95 quantile; the level jumped within the last half hour and the error
     /// is still well above what it was; the signal follows our replicas.
     pub fn predict(&self, origin: Timestamp) -> Result<Forecast, NoForecast> {
@@ -75,7 +77,8 @@ impl Forecaster {
                 format!("fewer than {RECORD} forecasts could be compared with what came"),
             );
         };
-        let worse = |t: &&&Track| t.score.errors[0] > 0.0 && t.score.versus(0).max(t.score.versus(1)) >= 1.0;
+        let worse =
+            |t: &&&Track| t.score.relative() > GOOD_ENOUGH && t.score.versus(0).max(t.score.versus(1)) >= 1.0;
         if scored.iter().filter(worse).count() == scored.len() {
             return no(
                 NoForecastReason::NotBetterThanNaive,
@@ -169,7 +172,9 @@ impl Forecaster {
         let minutes = track.ahead as i64 * self.history.step / 60;
         let errors = &track.blend.error;
         let best = (0..errors.len()).min_by(|a, b| errors[*a].total_cmp(&errors[*b])).unwrap_or(0);
-        let relative = |sum: f32| 100.0 * sum / track.blend.count.max(1.0) / (track.score.load / track.score.weight).max(1e-9);
+        let relative = |sum: f32| {
+            100.0 * sum / track.blend.count.max(1.0) / (track.score.load / track.score.weight).max(1e-9)
+        };
         format!(
             "over the last hours the best single member {minutes} min ahead was {} with an error of {:.1} % of load, \
              the last value had {:.1} %; the blend had {:.1} % over the last day",

@@ -6,6 +6,8 @@
 //! origin plus horizon. Between origins the forecaster takes in every row, and learns anew every `--refit`. See
 //! `docs/forecast-evaluation.md`.
 
+#![allow(clippy::disallowed_methods, reason = "measures how long things take")]
+
 mod data;
 mod report;
 mod run;
@@ -65,7 +67,9 @@ fn duration(text: &str) -> Result<Duration, String> {
         "d" => 86_400,
         other => return Err(format!("unknown unit {other:?}; use s, m, h or d")),
     };
-    Some(Duration::from_secs(number * unit)).filter(|d| !d.is_zero()).ok_or("a duration is above zero".to_owned())
+    Some(Duration::from_secs(number * unit))
+        .filter(|d| !d.is_zero())
+        .ok_or("a duration is above zero".to_owned())
 }
 
 fn main() -> anyhow::Result<()> {

@@ -85,7 +85,8 @@ pub(crate) fn summarise(results: &[Outcome]) -> Summary {
                 rows.push(row(outcome, &said, model, ahead.as_secs()));
             }
         }
-        let share = outcome.said.iter().filter(|s| s.refused).count() as f64 / outcome.said.len().max(1) as f64;
+        let share =
+            outcome.said.iter().filter(|s| s.refused).count() as f64 / outcome.said.len().max(1) as f64;
         refused.insert(outcome.name.clone(), share);
     }
     let mut keys: Vec<(u64, &'static str)> = rows.iter().map(|r| (r.horizon_seconds, r.model)).collect();
@@ -143,7 +144,7 @@ fn total(rows: &[Row], horizon_seconds: u64, model: &'static str) -> Total {
         horizon_seconds,
         series: rows.len(),
         versus_day: geometric(rows.iter().map(|r| r.versus_day)),
-        wape_median: (wapes[(wapes.len() - 1) / 2] + wapes[wapes.len() / 2]) / 2.0,
+        wape_median: f64::midpoint(wapes[(wapes.len() - 1) / 2], wapes[wapes.len() / 2]),
         wape_mean: wapes.iter().sum::<f64>() / n,
         mase: geometric(rows.iter().map(|r| r.mase)),
         pinball: [0.0; LEVELS.len()],
@@ -180,7 +181,21 @@ fn costs<'a>(all: impl Iterator<Item = &'a Cost> + Clone) -> Costs {
 pub(crate) fn print(summary: &Summary) {
     println!(
         "{:24} {:>4} {:20} {:>5} {:>6} {:>6} {:>7} {:>7} {:>7} {:>7} {:>5} {:>5} {:>5} {:>6} {:>6}",
-        "series", "min", "model", "n", "WAPE", "MASE", "pb.5", "pb.9", "pb.95", "pb.99", "c.9", "c.95", "c.99", "/day", "/last"
+        "series",
+        "min",
+        "model",
+        "n",
+        "WAPE",
+        "MASE",
+        "pb.5",
+        "pb.9",
+        "pb.95",
+        "pb.99",
+        "c.9",
+        "c.95",
+        "c.99",
+        "/day",
+        "/last"
     );
     for r in &summary.series {
         println!(
@@ -202,10 +217,26 @@ pub(crate) fn print(summary: &Summary) {
             r.versus_last
         );
     }
-    println!("\nOver all series: MAE over that of the seasonal naive (day), geometric mean; median and mean WAPE; ...");
+    println!(
+        "\nOver all series: MAE over that of the seasonal naive (day), geometric mean; median and mean WAPE; ..."
+    );
     println!(
         "{:>4} {:20} {:>6} {:>6} {:>6} {:>6} {:>7} {:>7} {:>7} {:>7} {:>5} {:>5} {:>5} {:>11} {:>11} worst against last value",
-        "min", "model", "/day", "WAPEmd", "WAPEmn", "MASE", "pb.5", "pb.9", "pb.95", "pb.99", "c.9", "c.95", "c.99", "c.9 range", "c.95 range"
+        "min",
+        "model",
+        "/day",
+        "WAPEmd",
+        "WAPEmn",
+        "MASE",
+        "pb.5",
+        "pb.9",
+        "pb.95",
+        "pb.99",
+        "c.9",
+        "c.95",
+        "c.99",
+        "c.9 range",
+        "c.95 range"
     );
     for t in &summary.overall {
         println!(
@@ -237,7 +268,10 @@ pub(crate) fn print(summary: &Summary) {
         .filter(|(_, share)| **share > 0.005)
         .map(|(name, share)| format!("{name} {:.0} %", 100.0 * share))
         .collect();
-    println!("\nWould have been refused: {}", if refused.is_empty() { "none".to_owned() } else { refused.join(", ") });
+    println!(
+        "\nWould have been refused: {}",
+        if refused.is_empty() { "none".to_owned() } else { refused.join(", ") }
+    );
     let c = &summary.cost;
     println!(
         "Cost: fit {:.1} ms, with trees {:.1} ms; update {:.1} us; predict {:.1} us; state at most {:.1} KiB",

@@ -81,13 +81,8 @@ pub(crate) fn series(
     let series = &input.series;
     let step = series.step();
     let horizon = args.horizons.iter().copied().max().unwrap_or(step).max(step);
-    let settings = Settings {
-        step,
-        horizon,
-        levels: LEVELS.to_vec(),
-        time_zone: zone.clone(),
-        ..Settings::default()
-    };
+    let settings =
+        Settings { step, horizon, levels: LEVELS.to_vec(), time_zone: zone.clone(), ..Settings::default() };
     let steps: Vec<usize> =
         args.horizons.iter().map(|h| (h.as_secs() / step.as_secs()) as usize).filter(|h| *h > 0).collect();
     let chosen = choose(series, wanted, &steps, args.count);
@@ -103,11 +98,17 @@ pub(crate) fn series(
         let started = Instant::now();
         forecaster.observe_slot(begin, series.get(i));
         cost.updates.add(started);
-        naive.iter_mut().for_each(|n| n.observe(series, i));
+        for baseline in &mut naive {
+            baseline.observe(series, i);
+        }
         if (i + 1) % refit == 0 && i + 1 >= day {
             let started = Instant::now();
             forecaster.refit();
-            if rounds % 4 == 0 { cost.heavy.add(started) } else { cost.fits.add(started) }
+            if rounds % 4 == 0 {
+                cost.heavy.add(started)
+            } else {
+                cost.fits.add(started)
+            }
             rounds += 1;
         }
         if chosen.contains(&i) {
