@@ -33,8 +33,10 @@ pub(crate) struct Queue<'a> {
     /// Until consumers ordered now are at work.
     pub(crate) lead: Duration,
     pub(crate) now: Timestamp,
-    /// No more consumers than this can work at once.
+    /// No more consumers than this may be asked for.
     pub(crate) most: u32,
+    /// No more consumers than this can work at once.
+    pub(crate) useful: u32,
 }
 
 /// The answer, and which of its two parts made it.
@@ -56,7 +58,7 @@ impl Queue<'_> {
         let steady =
             need_steady(self.arrivals_until(self.lead), self.per_consumer * policy.utilisation, most);
         let keeps = |n: u32| self.keeps(policy, n);
-        let out_of_reach = !keeps(most);
+        let out_of_reach = !keeps(most.min(self.useful));
         let (mut low, mut high) = (0, most);
         // Drained-by-then is monotone in the number of consumers, but for the pause of a change.
         while low < high {
@@ -72,7 +74,7 @@ impl Queue<'_> {
     fn keeps(&self, policy: &BacklogPolicy, n: u32) -> bool {
         let promise = policy.drain_within.as_secs_f64();
         let lead = if n > self.ready { self.lead.as_secs_f64() } else { 0.0 };
-        let at_work = f64::from(self.ready.min(self.most));
+        let at_work = f64::from(self.ready.min(self.useful));
         let pause = if n == self.spec { 0.0 } else { policy.rebalance_pause.as_secs_f64() };
         let mut arrived = 0.0;
         let (mut previous, span) = (0.0, promise.max(lead) + promise);
@@ -129,6 +131,7 @@ mod tests {
             lead: Duration::from_secs(30),
             now: Timestamp::UNIX_EPOCH,
             most: 48,
+            useful: 48,
         }
     }
 
@@ -156,7 +159,7 @@ mod tests {
 
     #[test]
     fn what_even_all_partitions_cannot_drain_is_said() {
-        let sized = Queue { most: 4, ..queue(1e6, 500.0, 4) }.size(&policy());
+        let sized = Queue { most: 4, useful: 4, ..queue(1e6, 500.0, 4) }.size(&policy());
         assert!(sized.out_of_reach && sized.drain == 4, "{sized:?}");
     }
 

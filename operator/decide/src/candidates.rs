@@ -305,7 +305,7 @@ fn backlog_candidate(
         learning(scene, metric, backlog, waiting, arrivals, out, found);
         return;
     };
-    let most = queue.partitions.filter(|p| *p > 0).unwrap_or(u32::MAX).min(scene.policy.max_replicas);
+    let partitions = queue.partitions.filter(|p| *p > 0);
     let sized = Queue {
         backlog: waiting,
         arrivals,
@@ -315,12 +315,13 @@ fn backlog_candidate(
         spec: replicas.spec,
         lead: scene.lead,
         now: scene.now,
-        most,
+        most: scene.policy.max_replicas,
+        useful: partitions.unwrap_or(u32::MAX),
     }
     .size(backlog);
     sized_candidate(scene, metric, waiting, arrivals, per_consumer, sized, out);
     found.urgent = sized.urgent;
-    if let Some(partitions) = queue.partitions.filter(|p| *p > 0) {
+    if let Some(partitions) = partitions {
         found.most = Some((partitions, MostReason::Partitions));
     }
     if let Some(NoBenefit { replicas, .. }) = metric.memory.no_benefit.filter(|n| scene.now < n.until)

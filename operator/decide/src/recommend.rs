@@ -198,9 +198,10 @@ fn static_candidates(
 }
 
 impl Candidate {
-    /// Whether the candidate takes part; an untrusted forecast is only shown.
+    /// Whether the candidate takes part. An untrusted forecast is only shown, and so is what will be wanted again soon:
+    /// that holds the way down ([`LimitReason::NeededSoon`]), and is no wish that stabilization would remember.
     pub fn counts(&self) -> bool {
-        self.replicas.is_some() && self.reason != CandidateReason::NotTrusted
+        self.replicas.is_some() && self.reason != CandidateReason::NotTrusted && self.source != Source::Keep
     }
 }
 

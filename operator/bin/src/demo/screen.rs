@@ -9,9 +9,9 @@ use super::script::Script;
 use super::stage::Moment;
 
 const TICK: Duration = Duration::from_secs(15);
-/// One column of a picture, in ticks: four minutes.
-const COLUMN: usize = 16;
-const COLUMNS: usize = 60;
+/// One column of a picture, in ticks: six minutes.
+const COLUMN: usize = 24;
+const COLUMNS: usize = 40;
 const NEWS: usize = 9;
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
@@ -146,9 +146,12 @@ impl Screen {
             let _ = write!(text, "\x1b[{}A", self.drawn);
         }
         let lines = self.lines(last);
+        // A line that wraps would move all others; on a narrow terminal it's cut instead.
+        text.push_str("\x1b[?7l");
         for line in &lines {
             let _ = writeln!(text, "\x1b[2K{line}");
         }
+        text.push_str("\x1b[?7h");
         self.drawn = lines.len();
         text
     }
@@ -167,22 +170,9 @@ impl Screen {
         let mut lines = vec![
             format!("\x1b[1mforesail demo\x1b[0m   {}   {speed}{page}   Ctrl-C ends", last.clock),
             String::new(),
-            format!("load      {}\x1b[2m{ahead}\x1b[0m  {load}", self.load.draw(load_top)),
-            format!(
-                "Foresail  {}{:12}  {} replicas, {} ready, {} needed",
-                self.ours.draw(top),
-                "",
-                last.replicas.0,
-                last.replicas.1,
-                last.need
-            ),
-            format!(
-                "HPA 70%   {}{:12}  {} replicas, {} ready",
-                self.hpa.draw(top),
-                "",
-                last.hpa.0,
-                last.hpa.1
-            ),
+            format!("{:8}  {load:30}{}\x1b[2m{ahead}\x1b[0m", "load", self.load.draw(load_top)),
+            format!("{:8}  {:30}{}", "Foresail", numbers(last.replicas, Some(last.need)), self.ours.draw(top)),
+            format!("{:8}  {:30}{}", "HPA 70%", numbers(last.hpa, None), self.hpa.draw(top)),
             String::new(),
             format!("so far    Foresail {}", tally(&self.tally[0])),
             format!("          HPA 70%  {}", tally(&self.tally[1])),
@@ -224,6 +214,11 @@ impl Picture {
         let bars: String = self.columns.iter().map(|v| bar(*v, top)).collect();
         format!("{bars:>COLUMNS$}")
     }
+}
+
+fn numbers((replicas, ready): (u32, u32), need: Option<u32>) -> String {
+    let need = need.map_or_else(String::new, |need| format!(", {need} needed"));
+    format!("{replicas} replicas, {ready} ready{need}")
 }
 
 fn bar(value: f64, top: f64) -> char {

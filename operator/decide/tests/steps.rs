@@ -1,0 +1,231 @@
+//! Every limit and candidate at work, one row each: the scene that brings it about, and the number it leads to.
+
+use std::time::Duration;
+
+use decide::{
+    BacklogPolicy, CalendarWindow, CandidateReason, Capacity, Fallback, ForecastUse, ForeignWrite, Health, History,
+    LimitReason, MetricHistory, MetricKind, MetricObservation, MetricPolicy, Mode, NoBenefit, Observation, Outlook,
+    Pause, Plan, Policy, QueueObservation, Recommendation, Run, ScaleEvent, Source, Standing, Startup, plan, recommend,
+};
+use jiff::Timestamp;
+use rstest::rstest;
+use series::{AbsenceReason, Forecast, Reading, Sample, time};
+
+fn now() -> Timestamp {
+    "2026-03-02T09:00:00Z".parse().unwrap()
+}
+
+fn ago(seconds: u64) -> Timestamp {
+    time::before(now(), Duration::from_secs(seconds))
+}
+
+fn ahead(seconds: u64) -> Timestamp {
+    time::after(now(), Duration::from_secs(seconds))
+}
+
+/// A policy, what it sees, and what it remembers: ten replicas at 100 each, under a load of 950, in calm.
+struct Case {
+    policy: Policy,
+    seen: Observation,
+    history: History,
+}
+
+fn load(value: f64) -> MetricObservation {
+    MetricObservation::fresh("load", Reading::Fresh(Sample::new(now(), value).unwrap()))
+}
+
+fn case(spec: u32, value: f64) -> Case {
+    let startup = Startup {
+        p95: Some(Duration::from_secs(60)),
+        mean: Some(Duration::from_secs(45)),
+        samples: 40,
+    };
+    let seen = Observation { metrics: vec![load(value)], startup, ..Observation::of(spec) };
+    // An hour of calm: the last decision was a tick ago, and recommended what runs until six minutes ago.
+    let history = History {
+        last: Some(decide::Last { at: ago(15), spec }),
+        supplied: vec![Run { from: ago(3_500), to: ago(15), replicas: spec }],
+        ..History::default()
+    };
+    Case { policy: Policy::simple(2, 50, 100.0), seen, history }
+}
+
+impl Case {
+    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
+    fn decide(&self) -> Recommendation {
+        recommend(&self.policy, &self.seen, &self.history, now()).recommendation
+    }
+}
+
+fn trusted(mut case: Case, values: &[(u64, f64)]) -> Case {
+    // Steps of a minute; each value holds from its second on.
+    let rows = (0..90u64)
+        .map(|i| {
+            let at = values.iter().rev().find(|(from, _)| i * 60 >= *from).map_or(0.0, |v| v.1);
+            vec![at * 0.9, at, at * 1.1]
+        })
+        .collect();
+    let forecast = Forecast::new(now(), Duration::from_secs(60), vec![0.01, 0.5, 0.99], rows, "seasonal").unwrap();
+    case.seen.metrics[0].outlook = Outlook::Forecast(forecast);
+    case.seen.metrics[0].standing =
+        Some(Standing { versus_last: 0.5, versus_yesterday: 0.6, coverage: 0.95, level: 0.95 });
+    case
+}
+
+fn queue(spec: u32, backlog: f64, arrivals: f64) -> Case {
+    case(spec, backlog).with(|c| {
+        c.policy.metrics[0] = MetricPolicy {
+            kind: MetricKind::Backlog(BacklogPolicy::within(Duration::from_secs(120))),
+            capacity: Capacity::Declared(100.0),
+            ..MetricPolicy::average("load", 1.0)
+        };
+        c.seen.metrics[0].queue = Some(QueueObservation {
+            arrivals: Some(arrivals),
+            served: Some(arrivals),
+            partitions: Some(24),
+            oldest: None,
+        });
+    })
+}
+
+#[rstest]
+#[case::health(case(10, 300.0).with(|c| c.seen.health = Health::Unhealthy { what: "errors".into() }), LimitReason::Unhealthy, 10)]
+#[case::healthy_a_minute(case(10, 300.0).with(|c| c.seen.health = Health::Healthy { since: ago(60) }), LimitReason::HealthyTooShortly, 10)]
+#[case::rollout(case(10, 300.0).with(|c| c.seen.rollout = true), LimitReason::RolloutInProgress, 10)]
+#[case::after_an_outage(case(10, 300.0).with(|c| { c.history.metrics.insert("load".into(), MetricHistory { last_bad: Some(ago(500)), ..MetricHistory::default() }); }), LimitReason::DataJustReturned, 10)]
+#[case::panic(case(10, 300.0).with(|c| c.history.panic_until = Some(ahead(60))), LimitReason::PanicHold, 10)]
+#[case::stabilized(case(10, 300.0).with(|c| c.history.recommendations = vec![Run { from: ago(280), to: ago(280), replicas: 9 }]), LimitReason::ScaleDownStabilized, 9)]
+#[case::a_fifth_a_minute(case(20, 300.0), LimitReason::DownStep, 16)]
+#[case::what_was_removed_counts(case(18, 300.0).with(|c| c.history.scale_events = vec![ScaleEvent { at: ago(30), change: -2 }]), LimitReason::DownStep, 16)]
+#[case::half_of_the_peak(case(10, 300.0).with(|c| { c.policy.steps.per_minute = 1.0; c.history.supplied = vec![Run { from: ago(1_000), to: ago(900), replicas: 12 }]; }), LimitReason::HourlyPeak, 6)]
+#[case::dead_band(case(40, 3_850.0).with(|c| { c.policy.tolerance = 0.0; c.policy.forecast = ForecastUse::Off; }), LimitReason::DeadBand, 40)]
+#[case::needed_soon(trusted(case(10, 300.0), &[(0, 300.0), (240, 800.0)]), LimitReason::NeededSoon, 9)]
+#[case::crash_loop(case(10, 1_900.0).with(|c| c.seen.replicas.crash_looping = 3), LimitReason::PodsNotStarting, 10)]
+#[case::no_node(case(10, 1_900.0).with(|c| c.seen.replicas.unschedulable = 3), LimitReason::PodsNotStarting, 10)]
+#[case::overdue(case(10, 1_900.0).with(|c| { c.seen.replicas.pending = 4; c.history.scale_events = vec![ScaleEvent { at: ago(400), change: 4 }]; }), LimitReason::PodsNotStarting, 10)]
+#[case::budget(case(10, 1_900.0).with(|c| c.seen.pod_budget = Some(3)), LimitReason::PodBudget, 13)]
+#[case::doubling(case(10, 3_500.0), LimitReason::ScaleUpLimit, 20)]
+#[case::max(case(40, 7_000.0), LimitReason::TooManyReplicas, 50)]
+#[case::foreign(case(10, 1_900.0).with(|c| c.seen.foreign_writer = Some(ForeignWrite { at: ago(60), who: "kubectl".into(), replicas: 10 })), LimitReason::ForeignWriter, 10)]
+#[case::by_hand(case(0, 1_900.0), LimitReason::ScalingDisabled, 0)]
+#[case::ceiling(case(10, 1_900.0).with(|c| c.policy.calendar = vec![window(-60, 600, None, Some(12))]), LimitReason::CalendarCeiling, 12)]
+#[case::partitions(queue(20, 500_000.0, 2_000.0), LimitReason::PartitionsReached, 24)]
+#[case::no_benefit(queue(10, 500_000.0, 900.0).with(|c| { c.history.metrics.insert("load".into(), MetricHistory { no_benefit: Some(NoBenefit { replicas: 10, until: ahead(60) }), ..MetricHistory::default() }); }), LimitReason::NoBenefit, 10)]
+#[case::dwell(queue(10, 0.0, 1_000.0).with(|c| c.history.scale_events = vec![ScaleEvent { at: ago(60), change: 1 }]), LimitReason::MembershipDwell, 10)]
+fn each_limit_bites(#[case] case: Case, #[case] reason: LimitReason, #[case] target: u32) {
+    let r = case.decide();
+    assert!(r.limits.iter().any(|l| l.reason == reason), "{:#?}", r.limits);
+    assert_eq!(r.target, target, "{:#?}", r.limits);
+}
+
+fn window(from: i64, to: i64, min: Option<u32>, max: Option<u32>) -> CalendarWindow {
+    let at = |s: i64| Timestamp::from_second(now().as_second() + s).unwrap();
+    CalendarWindow { name: "sale".into(), from: at(from), to: at(to), min_replicas: min, max_replicas: max }
+}
+
+#[rstest]
+#[case::reactive(case(10, 1_200.0), Source::Burst, 14)]
+#[case::reactive_alone(case(10, 1_200.0).with(|c| c.policy.forecast = ForecastUse::Off), Source::Reactive, 12)]
+#[case::surge(case(10, 1_000.0).with(|c| { c.seen.metrics[0].short = Some(1_100.0); c.seen.metrics[0].long = Some(500.0); }), Source::Panic, 17)]
+#[case::foreseen(trusted(case(10, 900.0), &[(0, 900.0), (60, 1_500.0)]), Source::Predictive, 17)]
+#[case::calendar_in_time(case(10, 900.0).with(|c| c.policy.calendar = vec![window(80, 600, Some(18), None)]), Source::Calendar, 18)]
+#[case::fallback(case(10, 900.0).with(|c| {
+    c.policy.metrics[0].fallback = Some(Fallback { after: Duration::from_secs(180), min_replicas: 14 });
+    c.seen.metrics[0] = MetricObservation::absent("load", AbsenceReason::Empty, "nothing");
+    c.history.metrics.insert("load".into(), MetricHistory { absent_since: Some(ago(200)), ..MetricHistory::default() });
+}), Source::Fallback, 14)]
+#[case::queue_steady(queue(10, 0.0, 1_000.0), Source::Backlog, 12)]
+#[case::queue_behind(queue(10, 200_000.0, 850.0), Source::Backlog, 20)]
+fn each_candidate_can_win(#[case] case: Case, #[case] source: Source, #[case] target: u32) {
+    let r = case.decide();
+    assert_eq!((r.driver.source, r.target), (source, target), "{:#?}", r.candidates);
+}
+
+#[rstest]
+#[case::off(trusted(case(10, 900.0), &[(0, 3_000.0)]).with(|c| c.policy.forecast = ForecastUse::Off), CandidateReason::ForecastOff)]
+#[case::metric_off(trusted(case(10, 900.0), &[(0, 3_000.0)]).with(|c| c.policy.metrics[0].forecast = false), CandidateReason::ForecastOff)]
+#[case::untrusted(trusted(case(10, 900.0), &[(0, 3_000.0)]).with(|c| c.seen.metrics[0].standing = None), CandidateReason::NotTrusted)]
+#[case::none(case(10, 900.0), CandidateReason::NoForecast)]
+fn a_forecast_that_doesnt_count_says_why_and_changes_nothing(#[case] case: Case, #[case] reason: CandidateReason) {
+    let r = case.decide();
+    let predictive = r.candidates.iter().find(|c| c.source == Source::Predictive).unwrap();
+    assert_eq!(predictive.reason, reason);
+    assert!(r.target <= 11, "{:#?}", r.candidates);
+}
+
+#[test]
+fn a_ceiling_of_a_calendar_wins_over_a_floor() {
+    let both = vec![window(-60, 600, Some(30), None), window(-60, 600, None, Some(12))];
+    let r = case(10, 900.0).with(|c| c.policy.calendar = both).decide();
+    assert_eq!((r.effective_min, r.effective_max), (12, 12));
+    assert_eq!(r.target, 12);
+}
+
+#[test]
+fn a_glitch_waits_for_a_second_reading_and_a_real_surge_has_one() {
+    let mut c = case(10, 900.0);
+    let first = recommend(&c.policy, &c.seen, &c.history, ago(15));
+    c.seen.metrics = vec![load(9_000.0)];
+    let glitch = recommend(&c.policy, &c.seen, &first.history, now());
+    assert_eq!(glitch.recommendation.target, 10, "{:#?}", glitch.recommendation);
+    let confirmed = recommend(&c.policy, &c.seen, &glitch.history, ahead(15));
+    assert_eq!(confirmed.recommendation.target, 20, "as fast as the HPA may");
+    c.seen.metrics[0].short = Some(9_100.0);
+    let told = recommend(&c.policy, &c.seen, &first.history, now());
+    assert_eq!(told.recommendation.target, 20, "the source's own short window confirms it");
+}
+
+#[rstest]
+#[case::idle(0.0, 0.0, 4, 0)]
+#[case::asleep(0.0, 0.0, 0, 0)]
+#[case::below_the_threshold(40.0, 0.0, 0, 0)]
+#[case::awake(60.0, 0.0, 0, 1)]
+fn a_queue_goes_to_sleep_and_wakes_up(
+    #[case] backlog: f64,
+    #[case] arrivals: f64,
+    #[case] spec: u32,
+    #[case] uncapped: u32,
+) {
+    let case = queue(spec, backlog, arrivals).with(|c| {
+        c.policy.min_replicas = 0;
+        let mut policy = BacklogPolicy::within(Duration::from_secs(120));
+        policy.activation = 50.0;
+        c.policy.metrics[0].kind = MetricKind::Backlog(policy);
+    });
+    assert_eq!(case.decide().uncapped, uncapped, "{:#?}", case.decide().candidates);
+}
+
+#[test]
+fn a_restart_removes_nothing_at_first() {
+    let c = case(10, 100.0);
+    let fresh = recommend(&c.policy, &c.seen, &History::default(), now());
+    assert_eq!(fresh.recommendation.target, 10);
+}
+
+#[test]
+fn an_unexplained_drop_holds_the_median_for_an_hour_and_then_it_is_the_new_normal() {
+    let mut c = trusted(case(10, 200.0), &[(0, 900.0)]);
+    let first = recommend(&c.policy, &c.seen, &c.history, now());
+    let hold = first.history.drop_hold.unwrap();
+    assert_eq!((hold.floor, hold.until), (9, ahead(3_600)));
+    c.history = first.history;
+    let later = recommend(&c.policy, &c.seen, &c.history, ahead(15));
+    assert_eq!(later.history.drop_hold, Some(hold), "the hour counts from the beginning");
+}
+
+#[test]
+fn modes_and_pauses_decide_what_is_done() {
+    let r = case(10, 1_900.0).decide();
+    assert!(matches!(plan(Mode::Auto, None, &r, now()), Plan::Scale { from: 10, .. }));
+    assert!(matches!(plan(Mode::Recommend, None, &r, now()), Plan::Suggest { from: 10, .. }));
+    let pause = Pause { until: Some(ahead(60)), reason: "migration".into() };
+    let paused = plan(Mode::Auto, Some(&pause), &r, now());
+    assert!(matches!(&paused, Plan::Hold { message, .. } if message.contains("migration")), "{paused:?}");
+    assert!(matches!(plan(Mode::Auto, Some(&pause), &r, ahead(60)), Plan::Scale { .. }), "a pause ends by itself");
+    let calm = case(10, 950.0).with(|c| c.policy.forecast = ForecastUse::Off).decide();
+    assert!(matches!(plan(Mode::Auto, None, &calm, now()), Plan::Hold { .. }));
+}
