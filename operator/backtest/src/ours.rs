@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use decide::{
     History, MetricObservation, Observation, Outlook, Plan, Policy, Record, Rehearsal, Replicas, Stage,
-    Startup, plan, portfolio, recommend,
+    Startup, plan, portfolio, recommend, shortlist,
 };
 use jiff::Timestamp;
 use series::{Absence, AbsenceReason, Reading, Sample, Series, time};
@@ -94,7 +94,7 @@ impl Foresail {
             self.rehearsal.tick(now, load, forecast, &self.stage);
             now = time::after(now, Duration::from_secs(15));
         }
-        self.scores = self.rehearsal.scores();
+        self.scores = shortlist(&self.rehearsal.scores(), self.history.gate.stance);
     }
 
     fn rehearse(&mut self, view: &View<'_>, issue: Option<&Issue>) {
@@ -113,7 +113,7 @@ impl Foresail {
         self.rehearsal.tick(view.now, load, forecast, &self.stage);
         self.ticks += 1;
         if self.ticks % SCORES_EVERY == 0 {
-            self.scores = self.rehearsal.scores();
+            self.scores = shortlist(&self.rehearsal.scores(), self.history.gate.stance);
         }
     }
 }

@@ -6,7 +6,10 @@
 
 use std::time::Duration;
 
-use decide::{ForeignWrite, Health, MetricObservation, Observation, QueueObservation, Replicas};
+use decide::{
+    Capacity, ForecastUse, ForeignWrite, Health, MetricKind, MetricObservation, Observation, Outlook, QueueObservation, Rehearsal,
+    Replicas, Stage,
+};
 use futures::future::join_all;
 use health::snapshot::{HealthSnapshot, HealthStatus};
 use jiff::Timestamp;
@@ -29,6 +32,9 @@ use crate::validate::{Intent, Target};
 
 /// How long after somebody else's write it is still mentioned.
 const FOREIGN_FOR: Duration = Duration::from_secs(600);
+
+/// How often the rehearsed stances are scored.
+const SCORES_EVERY: Duration = Duration::from_secs(3_600);
 
 /// What was observed, and what belongs to it on the page.
 pub(crate) struct Observed {
@@ -100,7 +106,7 @@ pub(crate) async fn observe(
     };
     let health = gate(&context.snapshot.borrow().health, &namespace, intent);
     let foreign_writer = foreign(context, memory, &intent.target, scale, now).await;
-    let observation = Observation {
+    let mut observation = Observation {
         replicas,
         rollout: pods.rollout,
         health,
@@ -110,7 +116,46 @@ pub(crate) async fn observe(
         pod_budget: context.budget.left(now),
         ..Observation::of(scale.replicas)
     };
+    rehearse(memory, intent, &mut observation, now);
     Observed { observation, pods, views }
+}
+
+/// Carries every stance through the load as it came, and hands the decision what came of it. A policy with one metric
+/// that replicas share is rehearsed; with several, no single load says how many replicas there should be.
+fn rehearse(memory: &mut PolicyMemory, intent: &Intent, observation: &mut Observation, now: Timestamp) {
+    let ([policy], [metric]) = (intent.policy.metrics.as_slice(), observation.metrics.as_slice()) else { return };
+    if policy.kind != MetricKind::AverageValue || intent.policy.forecast == ForecastUse::Off {
+        return;
+    }
+    let (startup, lag) = (observation.startup, observation.lag);
+    let expected = startup.p95.unwrap_or(Duration::from_secs(120));
+    let mean = startup.mean.unwrap_or(expected);
+    let stage = Stage {
+        per_replica: match policy.capacity {
+            Capacity::Declared(capacity) => capacity,
+            Capacity::Target | Capacity::Learnt => policy.target,
+        },
+        min_replicas: intent.policy.min_replicas.max(1),
+        max_replicas: intent.policy.max_replicas,
+        lead: expected + lag + intent.policy.timing.interval,
+        startup: mean,
+        keep: mean + intent.policy.timing.keep,
+    };
+    let load = match &metric.reading {
+        Reading::Fresh(sample) => Some(*sample),
+        Reading::Stale { .. } | Reading::Absent(_) => None,
+    };
+    let forecast = match &metric.outlook {
+        Outlook::Forecast(forecast) => Some(forecast),
+        Outlook::Unknown { .. } => None,
+    };
+    let rehearsal = memory.rehearsal.get_or_insert_with(|| Rehearsal::new(decide::portfolio()));
+    rehearsal.tick(now, load, forecast, &stage);
+    if series::time::since(now, memory.scores.0) >= SCORES_EVERY {
+        let current = memory.history.as_ref().and_then(|h| h.gate.stance);
+        memory.scores = (now, decide::shortlist(&rehearsal.scores(), current));
+    }
+    observation.scores.clone_from(&memory.scores.1);
 }
 
 fn kept<'a>(memory: &'a mut PolicyMemory, intent: &Intent, name: &str) -> &'a mut SignalMemory {

@@ -136,6 +136,24 @@ fn by_score(scores: &[&Score], budget: f64, before: &GateState) -> (Stance, Stan
     (best.stance, StanceReason::CheapestOnReplay)
 }
 
+/// The scores that a choice can fall on: the undominated ones, those the HPA is judged by, and the stance in place.
+/// What a decision records stays small that way, and the choice is the same.
+pub fn shortlist(scores: &[Score], current: Option<Stance>) -> Vec<Score> {
+    let mut sorted: Vec<&Score> = scores.iter().collect();
+    sorted.sort_by(|a, b| a.violation.total_cmp(&b.violation).then(price(a).total_cmp(&price(b))));
+    let mut cheapest = f64::INFINITY;
+    let mut kept = Vec::new();
+    for score in sorted {
+        let undominated = price(score) < cheapest;
+        cheapest = cheapest.min(price(score));
+        let hpa = score.stance.foresight.is_none() && score.stance.hold <= HPA_HOLD;
+        if undominated || hpa || current == Some(score.stance) {
+            kept.push(*score);
+        }
+    }
+    kept
+}
+
 /// What a stance costs: its replicas, and a little for restlessness, since every change moves connections and caches.
 fn price(score: &Score) -> f64 {
     let restless = 0.0001 * (score.changes - 60.0).max(0.0) + 0.0004 * score.reversals;
@@ -244,6 +262,22 @@ mod tests {
 
     fn with(scores: Vec<Score>) -> Observation {
         Observation { scores, ..Observation::of(3) }
+    }
+
+    #[test]
+    fn a_shortlist_leads_to_the_same_choice() {
+        let policy = Policy::simple(1, 10, 100.0);
+        let scores: Vec<Score> = (0..60)
+            .map(|i| {
+                let i = f64::from(i);
+                let level = (i % 3.0 > 0.5).then_some(0.9);
+                score(1.0 + i / 50.0, level, 0.02 / (1.0 + (i * 7.0) % 13.0), 10.0 + (i * 5.0) % 11.0)
+            })
+            .collect();
+        let all = stance(&policy, &with(scores.clone()), &GateState::default(), at(0));
+        let short = shortlist(&scores, None);
+        assert!(short.len() < scores.len());
+        assert_eq!(stance(&policy, &with(short), &GateState::default(), at(0)), all);
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub use behavior::{Behavior, RateKind, RatePolicy, ScalingRules, SelectPolicy};
 pub use budget::PodBudget;
 pub use burst::Burst;
 pub use explain::line;
-pub use gate::GateState;
+pub use gate::{GateState, shortlist};
 pub use history::{DropHold, History, Last, MetricHistory, NoBenefit, Run, ScaleEvent, UpWatch};
 pub use observation::{
     ForeignWrite, Health, MetricObservation, Observation, Outlook, QueueObservation, Replicas, Startup,

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use decide::{
-    BacklogPolicy, CalendarWindow, CandidateReason, Capacity, Fallback, ForecastUse, ForeignWrite, Health, History,
-    LimitReason, MetricHistory, MetricKind, MetricObservation, MetricPolicy, Mode, NoBenefit, Observation, Outlook,
-    Pause, Plan, Policy, QueueObservation, Recommendation, Run, ScaleEvent, Source, Standing, Startup, plan, recommend,
+    BacklogPolicy, CalendarWindow, CandidateReason, Capacity, Fallback, ForecastUse, ForeignWrite, Health,
+    History, LimitReason, MetricHistory, MetricKind, MetricObservation, MetricPolicy, Mode, NoBenefit,
+    Observation, Outlook, Pause, Plan, Policy, QueueObservation, Recommendation, Run, ScaleEvent, Source,
+    Standing, Startup, plan, recommend,
 };
 use jiff::Timestamp;
 use rstest::rstest;
@@ -35,11 +36,8 @@ fn load(value: f64) -> MetricObservation {
 }
 
 fn case(spec: u32, value: f64) -> Case {
-    let startup = Startup {
-        p95: Some(Duration::from_secs(60)),
-        mean: Some(Duration::from_secs(45)),
-        samples: 40,
-    };
+    let startup =
+        Startup { p95: Some(Duration::from_secs(60)), mean: Some(Duration::from_secs(45)), samples: 40 };
     let seen = Observation { metrics: vec![load(value)], startup, ..Observation::of(spec) };
     // An hour of calm: the last decision was a tick ago, and recommended what runs until six minutes ago.
     let history = History {
@@ -69,7 +67,8 @@ fn trusted(mut case: Case, values: &[(u64, f64)]) -> Case {
             vec![at * 0.9, at, at * 1.1]
         })
         .collect();
-    let forecast = Forecast::new(now(), Duration::from_secs(60), vec![0.01, 0.5, 0.99], rows, "seasonal").unwrap();
+    let forecast =
+        Forecast::new(now(), Duration::from_secs(60), vec![0.01, 0.5, 0.99], rows, "seasonal").unwrap();
     case.seen.metrics[0].outlook = Outlook::Forecast(forecast);
     case.seen.metrics[0].standing =
         Some(Standing { versus_last: 0.5, versus_yesterday: 0.6, coverage: 0.95, level: 0.95 });
@@ -150,7 +149,10 @@ fn each_candidate_can_win(#[case] case: Case, #[case] source: Source, #[case] ta
 #[case::metric_off(trusted(case(10, 900.0), &[(0, 3_000.0)]).with(|c| c.policy.metrics[0].forecast = false), CandidateReason::ForecastOff)]
 #[case::untrusted(trusted(case(10, 900.0), &[(0, 3_000.0)]).with(|c| c.seen.metrics[0].standing = None), CandidateReason::NotTrusted)]
 #[case::none(case(10, 900.0), CandidateReason::NoForecast)]
-fn a_forecast_that_doesnt_count_says_why_and_changes_nothing(#[case] case: Case, #[case] reason: CandidateReason) {
+fn a_forecast_that_doesnt_count_says_why_and_changes_nothing(
+    #[case] case: Case,
+    #[case] reason: CandidateReason,
+) {
     let r = case.decide();
     let predictive = r.candidates.iter().find(|c| c.source == Source::Predictive).unwrap();
     assert_eq!(predictive.reason, reason);
@@ -225,7 +227,10 @@ fn modes_and_pauses_decide_what_is_done() {
     let pause = Pause { until: Some(ahead(60)), reason: "migration".into() };
     let paused = plan(Mode::Auto, Some(&pause), &r, now());
     assert!(matches!(&paused, Plan::Hold { message, .. } if message.contains("migration")), "{paused:?}");
-    assert!(matches!(plan(Mode::Auto, Some(&pause), &r, ahead(60)), Plan::Scale { .. }), "a pause ends by itself");
+    assert!(
+        matches!(plan(Mode::Auto, Some(&pause), &r, ahead(60)), Plan::Scale { .. }),
+        "a pause ends by itself"
+    );
     let calm = case(10, 950.0).with(|c| c.policy.forecast = ForecastUse::Off).decide();
     assert!(matches!(plan(Mode::Auto, None, &calm, now()), Plan::Hold { .. }));
 }
