@@ -48,7 +48,27 @@ impl Scene {
         let access = chart::install(&plane, values).await?;
         let kubelets = Kubelets::start(plane.client(), STARTUP);
         let scene = Self { foresail: Vec::new(), kubelets, prometheus, exporter, plane, access };
+        scene.wait_for_full_windows().await?;
         Ok(scene)
+    }
+
+    /// Between the back-fill and the first scrape some seconds are missing: until the query's window is past them,
+    /// the rate is read too low.
+    async fn wait_for_full_windows(&self) -> Result<()> {
+        wait::until("scrapes that fill a window", Duration::from_mins(2), || async {
+            let scrapes = self.prometheus.value("sum(count_over_time(up[33s]))").await?;
+            ensure!(scrapes >= 30.0, "{scrapes} scrapes");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Raises the lower bound of a policy, which has to be followed at once by whoever is in charge.
+    pub(crate) async fn raise_minimum(&self, name: &str, replicas: u32) -> Result<()> {
+        let mut policy = policy(name, &json!({}));
+        policy["spec"]["minReplicas"] = replicas.into();
+        self.plane.apply_object(policy).await?;
+        Ok(())
     }
 
     /// Starts one more instance of Foresail.
