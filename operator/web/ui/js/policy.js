@@ -41,7 +41,7 @@ function Tiles({ p }) {
     <div><dt>Need now</dt><dd>${number(p.need)}</dd><dd class="note">${p.driver || 'nothing to go by'}</dd></div>
     <div><dt>Load</dt><dd>${number(metric?.value)}<span class="of"> ${metric?.unit}</span></dd><dd class="note">${metric?.absence ? html`<span class="warn-text">${metric.absence.reason}</span>` : `${number(metric?.target)} per replica${metric?.ageSeconds !== null && metric?.ageSeconds !== undefined ? ` · ${span(metric.ageSeconds)} old` : ''}`}</dd></div>
     <div><dt>Forecast</dt><dd class="word">${s.word}</dd><dd class="note">${s.more || ' '}</dd></div>
-    <div><dt>Next change</dt><dd>${p.nextChange ? html`${relative(p.nextChange.at, now())}<span class="to"> → ${p.nextChange.replicas}</span>` : '–'}</dd><dd class="note">${p.nextChange?.reason ?? 'none expected'}</dd></div>
+    <div><dt>Next change</dt><dd>${p.nextChange ? html`<span class="nb">${relative(p.nextChange.at, now())}</span> <span class="to"> → ${p.nextChange.replicas}</span>` : '–'}</dd><dd class="note">${p.nextChange?.reason ?? 'none expected'}</dd></div>
     <div><dt>Pods ready within</dt><dd>${p.startup ? span(p.startup.p95Seconds) : '–'}</dd><dd class="note">looks ${span(p.leadTimeSeconds)} ahead</dd></div>
     <div><dt>Saved</dt><dd>${p.saved ? number(p.saved.replicaHours) : '–'}<span class="of"> replica-h</span></dd><dd class="note">${p.saved ? `against ${p.saved.against}` : 'not known yet'}</dd></div>
   </dl>`;
