@@ -28,11 +28,6 @@ impl Claims {
         all.entry(key).or_default().insert(uid.to_owned(), claim);
     }
 
-    /// Takes the claims of a policy back.
-    pub(crate) fn forget(&self, uid: &str) {
-        forget(&mut self.all.write().unwrap_or_else(PoisonError::into_inner), uid);
-    }
-
     /// Takes back the claims of all policies that aren't `alive`.
     pub(crate) fn retain(&self, alive: &HashSet<String>) {
         let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);

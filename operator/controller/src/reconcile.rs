@@ -73,15 +73,9 @@ async fn look(context: &Context, memory: &mut PolicyMemory, object: &Guarded, ui
     let generation = object.meta().generation;
     let intent = check(context, memory, object);
     let (outcome, views) = match &intent {
-        Err(refusal) => {
-            context.claims.forget(uid);
-            (Outcome::Refused(refusal.clone()), Vec::new())
-        }
+        Err(refusal) => (Outcome::Refused(refusal.clone()), Vec::new()),
         Ok(intent) => {
-            let claim = Claim {
-                created: object.meta().creation_timestamp.as_ref().map_or(i64::MAX, |t| t.0.as_second()),
-                name: memory.key.name.to_string(),
-            };
+            let claim = claim(object);
             context.claims.note(uid, &memory.key.namespace, &intent.target, claim.clone());
             memory.target = Some(intent.target.clone());
             let notes = notes(object);
@@ -92,7 +86,9 @@ async fn look(context: &Context, memory: &mut PolicyMemory, object: &Guarded, ui
         }
     };
     if let Outcome::Refused(refusal) = &outcome {
-        tracing::info!(policy = %memory.key, reason = refusal.reason, "{}", refusal.message);
+        if memory.is_news("logged", &refusal.message) {
+            tracing::info!(policy = %memory.key, reason = refusal.reason, "{}", refusal.message);
+        }
         memory.expected = None;
     }
     mark(&outcome);
@@ -131,6 +127,22 @@ fn mark(outcome: &Outcome) {
             }
         }
     }
+}
+
+fn claim(object: &Guarded) -> Claim {
+    Claim {
+        created: object.meta().creation_timestamp.as_ref().map_or(i64::MAX, |t| t.0.as_second()),
+        name: object.name_any(),
+    }
+}
+
+/// Notes a policy's claim as soon as it is seen: of two policies that are listed together, none may act before the
+/// claim of the other is known.
+pub(crate) fn note_claim(context: &Context, object: &Guarded) {
+    let (Ok(policy), Some(uid), Some(namespace)) = (&object.0, object.uid(), object.namespace()) else { return };
+    let written = &policy.spec.scale_target_ref;
+    let target = Target { api_version: None, kind: written.kind.clone(), name: written.name.clone() };
+    context.claims.note(&uid, &namespace, &target, claim(object));
 }
 
 /// The first look takes over what an earlier life left in the status.

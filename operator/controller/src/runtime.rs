@@ -27,7 +27,7 @@ use crate::actuate::give_back_floor;
 use crate::context::{Context, Settings};
 use crate::error::say;
 use crate::lease::{LeaseSettings, Leadership, elect};
-use crate::reconcile::{Guarded, drives_floor, reconcile};
+use crate::reconcile::{Guarded, drives_floor, note_claim, reconcile};
 
 /// How far the controller got, for readiness.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -246,14 +246,15 @@ fn controller(
 ) -> (Store<Guarded>, watch::Receiver<bool>, impl Future<Output = ()> + use<>) {
     let (store, writer) = reflector::store();
     let (listed, first_list) = watch::channel(false);
+    let claims = Arc::clone(context);
     let events = watcher(api::<Guarded>(&context.client, scope), watcher::Config::default())
         .default_backoff()
         .modify(|policy| policy.managed_fields_mut().clear())
         .reflect(writer)
-        .inspect_ok(move |event| {
-            if matches!(event, Event::InitDone) {
-                listed.send_replace(true);
-            }
+        .inspect_ok(move |event| match event {
+            Event::InitApply(policy) | Event::Apply(policy) => note_claim(&claims, policy),
+            Event::InitDone => drop(listed.send_replace(true)),
+            Event::Init | Event::Delete(_) => {}
         })
         .applied_objects()
         // Our own status writes change neither the generation nor annotations.

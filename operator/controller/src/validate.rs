@@ -27,8 +27,6 @@ pub struct Intent {
     pub pause: Option<decide::Pause>,
     /// Where each metric of the policy is measured, in the same order.
     pub signals: Vec<Signal>,
-    /// Further signals that the load follows: name and query.
-    pub regressors: Vec<(String, String)>,
     /// How to forecast; shared by the signals.
     pub forecast: forecast::Settings,
     /// The Prometheus named in the policy; `None` for the one Foresail was started with.
@@ -176,7 +174,6 @@ pub fn validate(spec: &AutoscalePolicySpec, interval: Duration) -> Result<Intent
         policy,
         pause,
         signals,
-        regressors: spec.forecast.regressors.iter().map(|r| (r.name.clone(), r.query.clone())).collect(),
         forecast: outlook.settings,
         prometheus: spec.prometheus.clone(),
         calendars: spec.calendar_refs.iter().map(|c| c.name.clone()).collect(),

@@ -175,10 +175,6 @@ pub struct ForecastSpec {
     #[serde(default = "protection")]
     #[schemars(length(max = 8), regex(pattern = r"^[0-9]{2}(\.[0-9]{1,3})?%$"))]
     pub protection: String,
-    /// Further signals that the load follows, such as sign-ups or a queue upstream; up to 4.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 4), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
-    pub regressors: Vec<Regressor>,
     /// Times to learn nothing from, such as incidents and load tests; up to 32.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "atomic"))]
@@ -193,22 +189,9 @@ impl Default for ForecastSpec {
             history: two_weeks(),
             time_zone: utc(),
             protection: protection(),
-            regressors: Vec::new(),
             exclude: Vec::new(),
         }
     }
-}
-
-/// A further signal that the load follows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Regressor {
-    /// A short name; unique in the list.
-    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
-    pub name: String,
-    /// A PromQL query that answers with one value.
-    #[schemars(length(min = 1, max = 4096))]
-    pub query: String,
 }
 
 /// A span of time.

@@ -17,8 +17,7 @@ pub use alert_receiver::{
     Language, MessageTemplate, MinSeverity, Pagerduty, SignedRobot, Telegram, Webhook,
 };
 pub use autoscale_policy::{
-    AutoscalePolicy, AutoscalePolicySpec, CalendarRef, ForecastSpec, HealthGate, Mode, Paused, Regressor,
-    ScaleTargetRef, TimeWindow,
+    AutoscalePolicy, AutoscalePolicySpec, CalendarRef, ForecastSpec, HealthGate, Mode, Paused, ScaleTargetRef, TimeWindow,
 };
 pub use behavior::{Behavior, PolicyType, ScalingPolicy, ScalingRules, SelectPolicy};
 pub use health_check::{
