@@ -40,7 +40,7 @@ fn mistakes() -> Vec<Mistake> {
         Mistake {
             name: "query-that-does-not-parse",
             patch: metric(json!({"prometheus": {"query": "sum(rate(x[5m])"}})),
-            words: &["sum(rate(x[5m])"],
+            words: &["requests", "parse error"],
         },
         Mistake {
             name: "five-minutes",
