@@ -13,8 +13,9 @@ use crate::forecaster::{Forecaster, Track};
 use crate::history::History;
 use crate::panel::MEMBERS;
 
-/// Newest values that keep single precision.
+/// Values of a history that keep single precision: all of one up to this length, else the newest.
 const PRECISE: usize = 4100;
+const NEWEST: usize = 360;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Saved {
@@ -86,10 +87,10 @@ fn unpack_coarse(text: &str) -> Vec<f32> {
 }
 
 impl SavedHistory {
-    fn of(history: &History) -> Self {
-        let split = history.values.len().saturating_sub(PRECISE);
-        // A history longer than that keeps few values in full, so that the whole stays small.
-        let split = if split > 0 { history.values.len().saturating_sub(360) } else { 0 };
+    /// With all values in full where there are at most `precise`, else the newest few: the whole stays small.
+    fn of(history: &History, precise: usize) -> Self {
+        let known = history.values.len();
+        let split = if known > precise { known.saturating_sub(NEWEST) } else { 0 };
         Self {
             unit: history.unit,
             first: history.first,
@@ -144,8 +145,8 @@ impl From<Forecaster> for Saved {
             })
             .collect();
         Self {
-            history: SavedHistory::of(&history),
-            regressors: f.regressors.iter().map(|(name, h)| (name.clone(), SavedHistory::of(h))).collect(),
+            history: SavedHistory::of(&history, PRECISE),
+            regressors: f.regressors.iter().map(|(name, h)| (name.clone(), SavedHistory::of(h, NEWEST))).collect(),
             settings: f.settings,
             partial: f.partial,
             tracks,

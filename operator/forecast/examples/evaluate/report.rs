@@ -51,7 +51,7 @@ pub(crate) struct Total {
     worst_series: String,
 }
 
-/// What it took, as means over all series.
+/// What it took, as medians over all series.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Costs {
     fit_milliseconds: f64,
@@ -168,12 +168,12 @@ fn total(rows: &[Row], horizon_seconds: u64, model: &'static str) -> Total {
 }
 
 fn costs<'a>(all: impl Iterator<Item = &'a Cost> + Clone) -> Costs {
-    let sum = |pick: fn(&Cost) -> Spent| all.clone().map(pick).fold(Spent::default(), Spent::join).mean();
+    let median = |pick: fn(&Cost) -> &Spent| all.clone().map(pick).fold(Spent::default(), Spent::join).median();
     Costs {
-        fit_milliseconds: 1e3 * sum(|c| c.fits),
-        fit_with_trees_milliseconds: 1e3 * sum(|c| c.heavy),
-        update_microseconds: 1e6 * sum(|c| c.updates),
-        predict_microseconds: 1e6 * sum(|c| c.predictions),
+        fit_milliseconds: 1e3 * median(|c| &c.fits),
+        fit_with_trees_milliseconds: 1e3 * median(|c| &c.heavy),
+        update_microseconds: 1e6 * median(|c| &c.updates),
+        predict_microseconds: 1e6 * median(|c| &c.predictions),
         state_bytes_most: all.map(|c| c.state_bytes).max().unwrap_or(0),
     }
 }
@@ -274,7 +274,7 @@ pub(crate) fn print(summary: &Summary) {
     );
     let c = &summary.cost;
     println!(
-        "Cost: fit {:.1} ms, with trees {:.1} ms; update {:.1} us; predict {:.1} us; state at most {:.1} KiB",
+        "Median cost: fit {:.1} ms, with trees {:.1} ms; update {:.1} us; predict {:.1} us; state at most {:.1} KiB",
         c.fit_milliseconds,
         c.fit_with_trees_milliseconds,
         c.update_microseconds,

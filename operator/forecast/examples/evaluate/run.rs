@@ -47,26 +47,27 @@ pub(crate) struct Cost {
     pub(crate) state_bytes: usize,
 }
 
-/// A sum of times.
-#[derive(Default, Clone, Copy)]
-pub(crate) struct Spent {
-    total: Duration,
-    count: u32,
-}
+/// How long something took, each time.
+#[derive(Default, Clone)]
+pub(crate) struct Spent(Vec<Duration>);
 
 impl Spent {
     pub(crate) fn add(&mut self, since: Instant) {
-        self.total += since.elapsed();
-        self.count += 1;
+        self.0.push(since.elapsed());
     }
 
-    pub(crate) fn join(self, other: Self) -> Self {
-        Self { total: self.total + other.total, count: self.count + other.count }
+    pub(crate) fn join(mut self, other: &Self) -> Self {
+        self.0.extend(&other.0);
+        self
     }
 
-    /// The mean in seconds.
-    pub(crate) fn mean(self) -> f64 {
-        if self.count == 0 { 0.0 } else { self.total.as_secs_f64() / f64::from(self.count) }
+    /// The median in seconds: what else runs on the machine shows in the mean.
+    pub(crate) fn median(mut self) -> f64 {
+        if self.0.is_empty() {
+            return 0.0;
+        }
+        let middle = self.0.len() / 2;
+        self.0.select_nth_unstable(middle).1.as_secs_f64()
     }
 }
 
