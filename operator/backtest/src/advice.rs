@@ -72,10 +72,11 @@ fn trust(comparison: &Comparison, ours: &Row) -> (bool, String) {
         _ => with <= less && hours <= 1.0,
     };
     let words = format!(
-        "with the forecast {} broken at {:.1} % of the replica-hours; without it {}",
+        "with the forecast there were too few replicas for {}, without it for {}, at {:.0} % {} replica-hours",
         duration(with),
-        hours * 100.0,
-        duration(less)
+        duration(less),
+        (hours - 1.0).abs() * 100.0,
+        if hours >= 1.0 { "more" } else { "fewer" }
     );
     (trusted, words)
 }

@@ -250,7 +250,7 @@ fn pareto(out: &mut String, c: &Comparison) {
     let kedas = c.sweep(Kind::Keda);
     let least = 10.0 / (c.days * 86_400.0);
     let log = |v: f64| v.max(least).log10();
-    let frame = Frame { height: 380.0, bottom: 44.0, left: 60.0, ..Frame::wide() };
+    let frame = Frame { height: 380.0, bottom: 44.0, left: 60.0, right: 34.0, ..Frame::wide() };
     let x = frame.x(log(0.0), 0.0);
     let hours: Vec<f64> =
         hpas.iter().chain(&kedas).map(|p| p.replica_hours).chain([c.oracle_hours]).collect();
@@ -258,7 +258,7 @@ fn pareto(out: &mut String, c: &Comparison) {
     let y = frame.y_between(low * 0.92, high * 1.02);
     out.push_str("<section><h2>Replica-hours against broken time</h2><p class=\"note\">Each HPA point is one CPU target; further down and further left is better. The scale of broken time is logarithmic.</p>\n<div class=\"chart\">\n");
     frame.open(out, "Pareto frontier of the swept HPA with Foresail");
-    let ticks: Vec<f64> = round_ticks(high, 8.0).into_iter().filter(|t| *t >= low * 0.92).collect();
+    let ticks: Vec<f64> = round_ticks(high, 12.0).into_iter().filter(|t| *t >= low * 0.92).collect();
     frame.grid(out, &y, &ticks, |v| format!("{v:.0} h"));
     let shares = [0.00001, 0.0001, 0.001, 0.01, 0.1, 1.0];
     let names: Vec<(f64, String)> = shares
