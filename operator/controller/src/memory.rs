@@ -222,6 +222,11 @@ impl Memory {
         Arc::clone(all.entry(uid.to_owned()).or_insert_with(fresh))
     }
 
+    /// Whether the policy was looked at before.
+    pub(crate) fn knows(&self, uid: &str) -> bool {
+        self.all.read().unwrap_or_else(PoisonError::into_inner).contains_key(uid)
+    }
+
     /// Takes out the policies that are gone: those for whose UID `alive` says no.
     pub(crate) fn sweep(&self, alive: impl Fn(&str) -> bool) -> Vec<Shared> {
         let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);

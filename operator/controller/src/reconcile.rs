@@ -288,7 +288,7 @@ fn history(memory: &mut PolicyMemory, observation: &decide::Observation, now: Ti
     if let Some(history) = memory.history.take() {
         return history;
     }
-    let status = memory.written.as_ref().map(|(status, _)| status);
+    let status = memory.written.as_mut().map(|(status, _)| status);
     let mut history = status.and_then(recorded).unwrap_or_default();
     let spec = observation.replicas.spec;
     history.recommendations.push(decide::Run { from: now, to: now, replicas: spec });
@@ -297,9 +297,8 @@ fn history(memory: &mut PolicyMemory, observation: &decide::Observation, now: Ti
 }
 
 /// The history after the decision that the status records.
-fn recorded(status: &AutoscalePolicyStatus) -> Option<decide::History> {
-    let record: decide::Record =
-        serde_json::from_value(status.decision.as_ref()?.record.clone()?).ok()?;
+fn recorded(status: &mut AutoscalePolicyStatus) -> Option<decide::History> {
+    let record: decide::Record = serde_json::from_value(status.decision.as_mut()?.record.take()?).ok()?;
     let next = decide::recommend(&record.policy, &record.observation, &record.history, record.now);
     let mut history = next.history;
     if let Some(scaled) = status.last_scale_time.as_ref().filter(|t| t.0.as_second() >= record.now.as_second()) {

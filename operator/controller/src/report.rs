@@ -306,7 +306,9 @@ async fn tell(
     if let Outcome::Decided(decided) = outcome {
         match &decided.actuation {
             Actuation::Applied(applied) => {
-                let note = format!("scaled from {} to {}: {}", applied.from(), applied.to(), decided.sentence);
+                // The trace is that of this very decision; without tracing there is none to name.
+                let trace = telemetry::tracing::trace_id().map_or_else(String::new, |id| format!(" [trace {id}]"));
+                let note = format!("scaled from {} to {}: {}{trace}", applied.from(), applied.to(), decided.sentence);
                 events.push(event(EventType::Normal, "Scaled", "Scale", note));
             }
             Actuation::Refused(refusal) if memory.is_news("refused", &refusal.message) => {
@@ -378,7 +380,14 @@ async fn write(context: &Context, memory: &mut PolicyMemory, next: AutoscalePoli
     });
     let params = PatchParams::apply(FIELD_MANAGER).force();
     match api.patch_status(&memory.key.name, &params, &Patch::Apply(&patch)).await {
-        Ok(_) => memory.written = Some((next, now)),
+        Ok(_) => {
+            let mut kept = next;
+            // The API server has it; here it would only take room.
+            if let Some(decision) = &mut kept.decision {
+                decision.record = None;
+            }
+            memory.written = Some((kept, now));
+        }
         Err(error) if is_not_found(&error) => {}
         Err(error) => {
             memory.metrics.failed("StatusNotWritten");

@@ -247,9 +247,10 @@ fn controller(
     let (store, writer) = reflector::store();
     let (listed, first_list) = watch::channel(false);
     let claims = Arc::clone(context);
+    let known = Arc::clone(context);
     let events = watcher(api::<Guarded>(&context.client, scope), watcher::Config::default())
         .default_backoff()
-        .modify(|policy| policy.managed_fields_mut().clear())
+        .modify(move |policy| slim(&known, policy))
         .reflect(writer)
         .inspect_ok(move |event| match event {
             Event::InitApply(policy) | Event::Apply(policy) => note_claim(&claims, policy),
@@ -278,6 +279,18 @@ fn controller(
             std::future::ready(())
         });
     (store, first_list, running)
+}
+
+/// Takes out of a policy what is only read once: the record of the last decision, after it was taken over.
+fn slim(context: &Context, policy: &mut Guarded) {
+    policy.managed_fields_mut().clear();
+    let known = policy.uid().is_some_and(|uid| context.memory.knows(&uid));
+    if let Ok(policy) = &mut policy.0
+        && known
+        && let Some(decision) = policy.status.as_mut().and_then(|s| s.decision.as_mut())
+    {
+        decision.record = None;
+    }
 }
 
 /// An item each time leadership comes to this instance.
