@@ -46,10 +46,11 @@ async fn main() -> std::io::Result<()> {
     web.probes().check("preview").pass();
     let listener = tokio::net::TcpListener::bind(&listen).await?;
     println!("http://{}", listener.local_addr()?);
+    let every = std::env::var("PREVIEW_EVERY_MS").ok().and_then(|ms| ms.parse().ok()).unwrap_or(1000);
     tokio::spawn(async move {
         let mut round = 0_u32;
         loop {
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::sleep(Duration::from_millis(every)).await;
             round += 1;
             world::tell(&sender, time(), round.is_multiple_of(5));
         }

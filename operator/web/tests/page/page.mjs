@@ -24,7 +24,7 @@ const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 
 let server = null;
 async function serve() {
-  server = spawn(PREVIEW, [`127.0.0.1:${port}`, '20'], { env: { ...process.env, PREVIEW_HEARTBEAT_MS: '1000' }, stdio: 'ignore' });
+  server = spawn(PREVIEW, [`127.0.0.1:${port}`, '20'], { env: { ...process.env, PREVIEW_HEARTBEAT_MS: '1000', PREVIEW_EVERY_MS: '150' }, stdio: 'ignore' });
   for (let i = 0; i < 200; i += 1) {
     try { if ((await fetch(`${base}/readyz`)).ok) return; } catch { /* not yet */ }
     await wait(25);

@@ -21,6 +21,13 @@ function quantile(levels, row, level) {
   return row[i - 1] + (row[i] - row[i - 1]) * share;
 }
 
+/** Values of another grid at the slots of `t`; grids may begin at different moments of a step. */
+function align(t, step, other) {
+  const slot = (x) => Math.floor(Math.round(x) / step);
+  const bySlot = new Map(other.t.map((x, i) => [slot(x), other.v[i]]));
+  return t.map((x) => bySlot.get(slot(x)) ?? null);
+}
+
 /** Columns for the chart of load: time, measured, capacity, expected before, and the quantiles ahead. */
 export function loadColumns(metric, seconds, aheadSeconds) {
   const past = grid(metric.recent);
@@ -28,11 +35,7 @@ export function loadColumns(metric, seconds, aheadSeconds) {
   const from = end - seconds;
   const first = Math.max(0, past.t.findIndex((t) => t >= from));
   const t = past.t.slice(first), load = past.v.slice(first);
-  const at = (series) => {
-    const g = grid(series);
-    const byTime = new Map(g.t.map((x, i) => [Math.round(x), g.v[i]]));
-    return t.map((x) => byTime.get(Math.round(x)) ?? null);
-  };
+  const at = (series) => align(t, metric.recent?.step.secs ?? 1, grid(series));
   const capacity = at(metric.capacity), hindcast = at(metric.hindcast);
   const q = { low: [], midLow: [], mid: [], midHigh: [], high: [] };
   for (const k of Object.keys(q)) q[k] = t.map(() => null);
@@ -63,9 +66,8 @@ export function replicaColumns(policy, seconds) {
   const ready = grid(policy.readyReplicas), wanted = grid(policy.desiredReplicas);
   const end = ready.t.length ? ready.t[ready.t.length - 1] : now() / 1000;
   const first = Math.max(0, ready.t.findIndex((t) => t >= end - seconds));
-  const byTime = new Map(wanted.t.map((x, i) => [Math.round(x), wanted.v[i]]));
   const t = ready.t.slice(first);
-  return [t, ready.v.slice(first), t.map((x) => byTime.get(Math.round(x)) ?? null)];
+  return [t, ready.v.slice(first), align(t, policy.readyReplicas?.step.secs ?? 1, wanted)];
 }
 
 /** The colour that a custom property has in the theme of now. */

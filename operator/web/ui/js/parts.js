@@ -85,9 +85,11 @@ export function standingWords(s) {
   return { kind: s.reason === 'Off' ? 'quiet' : 'warn', word: words[s.reason] ?? s.reason, more: 'reactive only' };
 }
 
+const asSentence = (text) => (text ? `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? '' : '.'}` : '');
+
 export function standingSentence(s) {
   if (!s) return '';
-  const parts = [s.message];
+  const parts = [asSentence(s.message)];
   if (s.model) parts.push(`Model: ${s.model}.`);
   if (s.seasonsSeconds?.length) parts.push(`Pattern: ${seasons(s.seasonsSeconds)}.`);
   if (s.historySeconds) parts.push(`Learnt from ${span(s.historySeconds)}.`);

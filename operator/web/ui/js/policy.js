@@ -8,29 +8,37 @@ import { clock, number, percent, relative, span, withUnit } from './format.js';
 
 const RANGES = [['3 h', 3 * 3600], ['12 h', 12 * 3600], ['2 days', 2 * 86400], ['7 days', 7 * 86400]];
 
-/** The whole of one policy, fetched again, at most once a second, when its row changes. */
+/** A span in which the forecast takes up a good part of the chart, whether it knows an hour or a day. */
+function fitting(forecast) {
+  const horizon = forecast ? forecast.rows.length * forecast.step.secs : 8 * 3600;
+  return (RANGES.find(([, s]) => s >= horizon * 1.5) ?? RANGES[RANGES.length - 1])[1];
+}
+
+/** The whole of one policy, fetched again when its row changes, at most once a second however often that is. */
 function usePolicy(key) {
   const [policy, setPolicy] = useState(null);
   const [missing, setMissing] = useState(null);
+  const renew = useRef(null);
   const row = state.policies.get(key);
-  const busy = useRef(false);
-  const stale = useRef(false);
-  useEffect(() => { setPolicy(null); setMissing(null); }, [key]);
   useEffect(() => {
-    let gone = false;
-    const fetchIt = async () => {
-      if (busy.current) { stale.current = true; return; }
-      busy.current = true;
+    let gone = false, busy = false, stale = false;
+    const [ns, name] = key.split('/').map(encodeURIComponent);
+    renew.current = async () => {
+      if (busy) { stale = true; return; }
+      busy = true;
+      stale = false;
       try {
-        const [ns, name] = key.split('/');
-        const fresh = await get(`policies/${encodeURIComponent(ns)}/${encodeURIComponent(name)}`);
+        const fresh = await get(`policies/${ns}/${name}`);
         if (!gone) { setPolicy(fresh); setMissing(null); }
       } catch (error) { if (!gone && error.status === 404) setMissing(error.message); }
-      setTimeout(() => { busy.current = false; if (stale.current) { stale.current = false; fetchIt(); } }, 1000);
+      setTimeout(() => { busy = false; if (stale && !gone) renew.current(); }, 1000);
     };
-    fetchIt();
+    setPolicy(null);
+    setMissing(null);
+    renew.current();
     return () => { gone = true; };
-  }, [key, row?.updated]);
+  }, [key]);
+  useEffect(() => { renew.current(); }, [row?.updated]);
   return { policy, missing };
 }
 
@@ -58,14 +66,14 @@ function Figures({ columns, unit }) {
 }
 
 function Charts({ p, metric, setMetric }) {
-  const [range, setRange] = useState(12 * 3600);
+  const [range, setRange] = useState(() => fitting(metric.forecast));
   const ahead = Math.max(p.leadTimeSeconds * 3, range / 3);
   const columns = useMemo(() => loadColumns(metric, range, ahead), [metric, range]);
   const replicas = useMemo(() => replicaColumns(p, range), [p, range]);
   const end = columns[0].length ? columns[0][columns[0].length - 1] : now() / 1000;
   const measured = columns[1].findLastIndex((v) => v !== null);
   const latest = measured >= 0 ? columns[0][measured] : now() / 1000;
-  const xRange = [latest - range, Math.max(end, latest + ahead * 0.5)];
+  const xRange = [latest - range, Math.max(end, latest) + range * 0.02];
   const available = metric.recent ? metric.recent.values.length * metric.recent.step.secs : 0;
   const words = `Load of ${metric.name}: ${withUnit(metric.value, metric.unit)} now; ready replicas can carry ${withUnit(columns[2].filter((v) => v !== null).pop() ?? null, metric.unit)}. ${p.nextChange ? `Expected: ${p.nextChange.replicas} replicas ${relative(p.nextChange.at, now())}.` : ''}`;
   return html`<section class="panel" aria-labelledby="charts">
@@ -105,7 +113,7 @@ function Candidates({ metrics }) {
   const rows = metrics.flatMap((m) => m.candidates.map((c) => ({ ...c, metric: m.name })));
   const top = Math.max(1, ...rows.map((c) => c.replicas));
   return html`<section class="panel" aria-labelledby="candidates"><div class="panel-head"><h2 id="candidates">Who asks for how many</h2></div>
-    <ul class="candidates">${rows.map((c) => html`<li key=${c.metric + c.kind} class=${c.wins ? 'wins' : ''}>
+    <ul class="candidates">${rows.map((c, i) => html`<li key=${i} class=${c.wins ? 'wins' : ''}>
       <span class="name">${c.kind}<span class="sub"> ${c.metric}</span>${c.wins && html` <${Chip} kind="good">leads</${Chip}>`}</span><b>${number(c.replicas)}</b>
       <svg class="bar" viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true"><rect width="100" height="4" class="track"/><rect width=${(c.replicas / top) * 100} height="4" class="fill"/></svg>
       <span class="sub why">${c.message}</span></li>`)}</ul></section>`;
