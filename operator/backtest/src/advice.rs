@@ -36,7 +36,9 @@ pub(crate) fn advise(comparison: &Comparison, protection: f64) -> Option<Advice>
     because.push(reason);
     let (chosen, reason) = choose(comparison, ours, protection);
     because.push(reason);
-    let better = saved >= 0.0 || spared > 0.0;
+    let kept = ours.score.violation_percent <= (1.0 - protection) * 100.0;
+    let safe = kept || spared >= 0.0;
+    let better = safe && (saved >= 0.0 || spared > 0.0);
     let tuned = ours.over_tuned_hpa.unwrap_or(1.0);
     let mode = if better && tuned <= 1.0 && ours.dominated_by.is_none() { "Auto" } else { "Recommend" };
     because.push(match (&ours.dominated_by, mode) {
@@ -44,10 +46,10 @@ pub(crate) fn advise(comparison: &Comparison, protection: f64) -> Option<Advice>
             "{name} breaks the promise no longer and costs less, so let Foresail recommend until it has more history"
         ),
         (None, "Auto") => format!(
-            "an HPA tuned in hindsight to break the promise as long costs {:.0} % {}",
-            (tuned.recip() - 1.0).abs() * 100.0,
-            if tuned <= 1.0 { "more" } else { "less" }
+            "an HPA tuned in hindsight to break the promise as long costs {:.0} % more",
+            (tuned.recip() - 1.0).abs() * 100.0
         ),
+        _ if !safe => "the promise was broken longer than it says, and longer than by the HPA at 70 %".to_owned(),
         _ => "it would neither save replicas nor spare broken time here".to_owned(),
     });
     Some(Advice {
