@@ -73,7 +73,7 @@ function Charts({ p, metric, setMetric }) {
   const end = columns[0].length ? columns[0][columns[0].length - 1] : now() / 1000;
   const measured = columns[1].findLastIndex((v) => v !== null);
   const latest = measured >= 0 ? columns[0][measured] : now() / 1000;
-  const xRange = [latest - range, Math.max(end, latest) + range * 0.02];
+  const xRange = [columns[0][0] ?? latest - range, Math.max(end, latest) + range * 0.02];
   const available = metric.recent ? metric.recent.values.length * metric.recent.step.secs : 0;
   const words = `Load of ${metric.name}: ${withUnit(metric.value, metric.unit)} now; ready replicas can carry ${withUnit(columns[2].filter((v) => v !== null).pop() ?? null, metric.unit)}. ${p.nextChange ? `Expected: ${p.nextChange.replicas} replicas ${relative(p.nextChange.at, now())}.` : ''}`;
   return html`<section class="panel" aria-labelledby="charts">
