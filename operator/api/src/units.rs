@@ -2,6 +2,7 @@
 //! `1.5k` and `99%` do.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -97,7 +98,8 @@ pub fn write_duration(duration: Duration) -> String {
     let mut text = String::new();
     for (unit, name) in [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")] {
         if seconds >= unit {
-            text.push_str(&format!("{}{name}", seconds / unit));
+            // Writing to a String can't fail.
+            let _ = write!(text, "{}{name}", seconds / unit);
             seconds %= unit;
         }
     }

@@ -171,7 +171,8 @@ async fn write_floor(
         }
         // The HPA writes its own status every 15 s; the next tick decides on what it says then.
         Err(error) if is_conflict(&error) => {
-            let now = api.get(&target.name).await?.spec.and_then(|s| s.min_replicas).unwrap_or(1).max(0) as u32;
+            let now =
+                api.get(&target.name).await?.spec.and_then(|s| s.min_replicas).unwrap_or(1).max(0) as u32;
             Ok(Actuation::Skipped(Skip::Overtaken { now }))
         }
         Err(error) => Err(error),
@@ -184,7 +185,9 @@ pub async fn give_back_floor(client: &Client, namespace: &str, name: &str) -> Re
     let Some(hpa) = api.get_opt(name).await? else { return Ok(false) };
     let note = |key: &str| hpa.metadata.annotations.as_ref()?.get(key)?.parse::<i32>().ok();
     let floor = hpa.spec.as_ref().and_then(|s| s.min_replicas).unwrap_or(1);
-    let (Some(original), Some(written)) = (note(ORIGINAL_FLOOR), note(WRITTEN_FLOOR)) else { return Ok(false) };
+    let (Some(original), Some(written)) = (note(ORIGINAL_FLOOR), note(WRITTEN_FLOOR)) else {
+        return Ok(false);
+    };
     if written != floor {
         return Ok(false);
     }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use series::time;
 
 /// How far ahead windows are handed to the decision: longer than any lead time.
-const AHEAD: Duration = Duration::from_secs(12 * 3_600);
+const AHEAD: Duration = Duration::from_hours(12);
 
 /// What calendars say about one policy.
 #[derive(Debug, Default)]

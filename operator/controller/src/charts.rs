@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use series::{Series, time};
 
 /// The grid of charts.
-pub(crate) const STEP: Duration = Duration::from_secs(300);
+pub(crate) const STEP: Duration = Duration::from_mins(5);
 /// A day of it.
 const SLOTS: usize = 288;
 
@@ -99,7 +99,7 @@ mod tests {
     fn history_goes_before_what_was_seen_since() {
         let mut chart = Chart::default();
         chart.note(at(900), 5.0);
-        chart.seed(&Series::new(at(0), Duration::from_secs(300), vec![1.0, 2.0, 3.0]).unwrap());
+        chart.seed(&Series::new(at(0), Duration::from_mins(5), vec![1.0, 2.0, 3.0]).unwrap());
         let values: Vec<_> = chart.series().unwrap().iter().map(|(_, v)| v).collect();
         assert_eq!(values, [Some(1.0), Some(2.0), Some(3.0), Some(5.0)]);
     }

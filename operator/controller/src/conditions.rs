@@ -18,7 +18,12 @@ const LONGEST: usize = 1_024;
 struct Finding(&'static str, Option<bool>, String, String);
 
 /// The conditions that `outcome` makes of the `previous` ones.
-pub fn conditions(previous: &[Condition], outcome: &Outcome, generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
+pub fn conditions(
+    previous: &[Condition],
+    outcome: &Outcome,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Vec<Condition> {
     let findings = match outcome {
         Outcome::Refused(refusal) => refused(refusal),
         Outcome::Decided(decided) => decided_findings(decided),
@@ -166,7 +171,8 @@ fn forecast_active(decided: &Decided) -> Finding {
     let finding =
         |truth, word: String, message: String| Finding(kinds::FORECAST_ACTIVE, Some(truth), word, message);
     let record = &decided.record;
-    if record.policy.forecast == decide::ForecastUse::Off || record.policy.metrics.iter().all(|m| !m.forecast) {
+    if record.policy.forecast == decide::ForecastUse::Off || record.policy.metrics.iter().all(|m| !m.forecast)
+    {
         return finding(false, "Off".to_owned(), "forecasts are switched off".to_owned());
     }
     let unknown = record.observation.metrics.iter().find_map(|m| match &m.outlook {
@@ -177,7 +183,11 @@ fn forecast_active(decided: &Decided) -> Finding {
     });
     let some = record.observation.metrics.iter().any(|m| matches!(m.outlook, Outlook::Forecast(_)));
     if record.recommendation.is_forecast_active() && some {
-        return finding(true, "Active".to_owned(), "replicas are raised ahead of what is forecast".to_owned());
+        return finding(
+            true,
+            "Active".to_owned(),
+            "replicas are raised ahead of what is forecast".to_owned(),
+        );
     }
     if let Some((word, message)) = unknown
         && !some
@@ -192,7 +202,8 @@ fn forecast_active(decided: &Decided) -> Finding {
 fn ready(decided: &Decided, able: &Finding, active: &Finding, fresh: &Finding) -> Finding {
     let finding = |truth, word: &str, message: &str| {
         let notes = &decided.notes;
-        let message = if notes.is_empty() { message.to_owned() } else { format!("{message}; {}", notes.join("; ")) };
+        let message =
+            if notes.is_empty() { message.to_owned() } else { format!("{message}; {}", notes.join("; ")) };
         Finding(kinds::READY, Some(truth), word.to_owned(), message)
     };
     for broken in [able, active] {

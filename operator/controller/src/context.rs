@@ -88,7 +88,8 @@ impl Context {
         snapshot: watch::Sender<Snapshot>,
         calendars: watch::Receiver<Arc<Vec<Calendar>>>,
     ) -> Self {
-        let reporter = Reporter { controller: "foresail".to_owned(), instance: Some(settings.instance.clone()) };
+        let reporter =
+            Reporter { controller: "foresail".to_owned(), instance: Some(settings.instance.clone()) };
         let pool = sources::Pool::observed(
             sources::breaker::Limits::default(),
             Box::new(|headers| {

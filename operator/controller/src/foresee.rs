@@ -15,9 +15,9 @@ use telemetry::metrics::{Metrics, Outcome};
 use tokio::sync::Semaphore;
 
 /// How often a forecaster learns anew.
-const REFIT_EVERY: Duration = Duration::from_secs(3_600);
+const REFIT_EVERY: Duration = Duration::from_hours(1);
 /// How long to wait after history couldn't be read.
-const RETRY_AFTER: Duration = Duration::from_secs(60);
+const RETRY_AFTER: Duration = Duration::from_mins(1);
 
 /// What the forecasters of all policies share.
 #[derive(Clone)]
@@ -167,18 +167,13 @@ fn unready(inner: &Inner) -> View {
         Some(absence) => (absence.reason.to_string(), format!("can't read history: {}", absence.message)),
         None => ("Learning".to_owned(), "history is being read".to_owned()),
     };
-    View {
-        outlook: decide::Outlook::Unknown { reason, message },
-        standing: None,
-        record: None,
-        drawn: None,
-    }
+    View { outlook: decide::Outlook::Unknown { reason, message }, standing: None, record: None, drawn: None }
 }
 
 /// The score at the shortest horizon that reaches the lead time, or the longest there is.
 pub(crate) fn score_at(standing: &forecast::Standing, lead: Duration) -> Option<&HorizonScore> {
     let scored = || standing.horizons.iter().filter(|h| h.scored > 0);
-    scored().find(|h| h.ahead >= lead).or_else(|| scored().last())
+    scored().find(|h| h.ahead >= lead).or_else(|| scored().next_back())
 }
 
 /// One piece of work in the background.
@@ -269,7 +264,9 @@ impl Task {
         }
         let since = std::mem::take(&mut inner.since);
         if let Some(mut forecaster) = forecaster {
-            since.into_iter().for_each(|sample| forecaster.observe(sample));
+            for sample in since {
+                forecaster.observe(sample);
+            }
             inner.forecaster = Some(Arc::new(forecaster));
         }
     }

@@ -107,7 +107,9 @@ pub async fn elect(
     if held {
         match release(&api, &settings).await {
             Ok(()) => tracing::info!(lease = %settings.name, "leadership given up"),
-            Err(error) => tracing::warn!(error = %say(&error), "can't give the lease up; it expires by itself"),
+            Err(error) => {
+                tracing::warn!(error = %say(&error), "can't give the lease up; it expires by itself");
+            }
         }
     }
 }
@@ -136,9 +138,8 @@ async fn attempt(
 ) -> Result<Leadership, kube::Error> {
     // Taken before asking: the time on the way counts against us, never for us.
     let asked = Instant::now();
-    let lease = match api.get_opt(&settings.name).await? {
-        Some(lease) => lease,
-        None => return create(api, settings, asked).await,
+    let Some(lease) = api.get_opt(&settings.name).await? else {
+        return create(api, settings, asked).await;
     };
     let spec = lease.spec.clone().unwrap_or_default();
     let holder = spec.holder_identity.clone().filter(|h| !h.is_empty());
@@ -148,7 +149,8 @@ async fn attempt(
         *seen = Some(Seen { holder: holder.clone(), renewed, at: asked });
     }
     let ours = holder.as_deref() == Some(settings.identity.as_str());
-    let duration = spec.lease_duration_seconds.map_or(settings.duration, |s| Duration::from_secs(s.max(1) as u64));
+    let duration =
+        spec.lease_duration_seconds.map_or(settings.duration, |s| Duration::from_secs(s.max(1) as u64));
     let expired = seen.as_ref().is_some_and(|s| s.at.elapsed() > duration);
     if !(ours || holder.is_none() || expired) {
         return Ok(Leadership { ours: false, holder, valid_until: None });

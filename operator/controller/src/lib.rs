@@ -25,7 +25,6 @@ mod page;
 pub mod pods;
 mod queues;
 mod reconcile;
-mod rehearse;
 mod report;
 pub mod runtime;
 pub mod secrets;

@@ -12,7 +12,6 @@ use telemetry::metrics::Metrics;
 
 use crate::charts::Chart;
 use crate::foresee::Foresight;
-use crate::rehearse::Stagehand;
 use crate::signals::Sources;
 use crate::startups::Startups;
 use crate::validate::{Intent, Invalid, Target};
@@ -22,11 +21,14 @@ const DECISIONS: usize = 40;
 /// Readings that are kept for short and long means: five minutes at 15 s, and some more.
 const READINGS: usize = 24;
 
+/// What the spec of a generation means, or all that is wrong with it.
+pub(crate) type Checked = (Option<i64>, Result<Arc<Intent>, Vec<Invalid>>);
+
 /// One policy between two looks.
 pub(crate) struct PolicyMemory {
     pub(crate) key: PolicyKey,
     /// What the spec of a generation means.
-    pub(crate) checked: Option<(Option<i64>, Result<Arc<Intent>, Vec<Invalid>>)>,
+    pub(crate) checked: Option<Checked>,
     pub(crate) sources: Option<Sources>,
     pub(crate) signals: HashMap<String, SignalMemory>,
     pub(crate) history: Option<decide::History>,
@@ -46,7 +48,6 @@ pub(crate) struct PolicyMemory {
     pub(crate) desired_chart: Chart,
     pub(crate) decisions: VecDeque<DecisionEntry>,
     pub(crate) ledger: Ledger,
-    pub(crate) stagehand: Stagehand,
     pub(crate) target: Option<Target>,
 }
 
@@ -87,7 +88,7 @@ impl SignalMemory {
         if self.readings.back().is_none_or(|(at, _)| *at < sample.time()) {
             self.readings.push_back((sample.time(), sample.value()));
         }
-        let cutoff = time::before(now, std::time::Duration::from_secs(300));
+        let cutoff = time::before(now, std::time::Duration::from_mins(5));
         while self.readings.len() > READINGS || self.readings.front().is_some_and(|(at, _)| *at < cutoff) {
             self.readings.pop_front();
         }
@@ -182,7 +183,6 @@ impl PolicyMemory {
             desired_chart: Chart::default(),
             decisions: VecDeque::new(),
             ledger: Ledger::default(),
-            stagehand: Stagehand::default(),
             target: None,
         }
     }
@@ -279,7 +279,10 @@ mod tests {
         let mut signal = SignalMemory::new(&forecast::Settings::default(), String::new());
         for i in 0..10 {
             let sample = series::Sample::new(at(i * 15), if i == 9 { 100.0 } else { 10.0 }).unwrap();
-            signal.note(at(i * 15), &Reading::judge(sample, at(i * 15), Duration::from_secs(60), Duration::ZERO));
+            signal.note(
+                at(i * 15),
+                &Reading::judge(sample, at(i * 15), Duration::from_mins(1), Duration::ZERO),
+            );
         }
         assert_eq!(signal.short_and_long(), (Some(100.0), Some(19.0)));
     }

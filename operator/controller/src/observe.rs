@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use decide::{
-    Capacity, ForecastUse, ForeignWrite, Health, MetricKind, MetricObservation, Observation, Outlook, QueueObservation, Rehearsal,
-    Replicas, Stage,
+    Capacity, ForecastUse, ForeignWrite, Health, MetricKind, MetricObservation, Observation, Outlook,
+    QueueObservation, Rehearsal, Replicas, Stage,
 };
 use futures::future::join_all;
 use health::snapshot::{HealthSnapshot, HealthStatus};
@@ -31,10 +31,10 @@ use crate::target::Scale;
 use crate::validate::{Intent, Target};
 
 /// How long after somebody else's write it is still mentioned.
-const FOREIGN_FOR: Duration = Duration::from_secs(600);
+const FOREIGN_FOR: Duration = Duration::from_mins(10);
 
 /// How often the rehearsed stances are scored.
-const SCORES_EVERY: Duration = Duration::from_secs(3_600);
+const SCORES_EVERY: Duration = Duration::from_hours(1);
 
 /// What was observed, and what belongs to it on the page.
 pub(crate) struct Observed {
@@ -56,7 +56,7 @@ pub(crate) async fn observe(
     let readings = read(context, memory, intent, now).await;
     let begun = std::time::Instant::now();
     let startup = memory.startups.get_or_insert_default().observed();
-    let lead = startup.p95.unwrap_or(Duration::from_secs(120));
+    let lead = startup.p95.unwrap_or(Duration::from_mins(2));
     let mut metrics = Vec::new();
     let mut views = Vec::new();
     for ((signal, taken), policy) in intent.signals.iter().zip(readings).zip(&intent.policy.metrics) {
@@ -123,12 +123,14 @@ pub(crate) async fn observe(
 /// Carries every stance through the load as it came, and hands the decision what came of it. A policy with one metric
 /// that replicas share is rehearsed; with several, no single load says how many replicas there should be.
 fn rehearse(memory: &mut PolicyMemory, intent: &Intent, observation: &mut Observation, now: Timestamp) {
-    let ([policy], [metric]) = (intent.policy.metrics.as_slice(), observation.metrics.as_slice()) else { return };
+    let ([policy], [metric]) = (intent.policy.metrics.as_slice(), observation.metrics.as_slice()) else {
+        return;
+    };
     if policy.kind != MetricKind::AverageValue || intent.policy.forecast == ForecastUse::Off {
         return;
     }
     let (startup, lag) = (observation.startup, observation.lag);
-    let expected = startup.p95.unwrap_or(Duration::from_secs(120));
+    let expected = startup.p95.unwrap_or(Duration::from_mins(2));
     let mean = startup.mean.unwrap_or(expected);
     let stage = Stage {
         per_replica: match policy.capacity {
@@ -149,6 +151,10 @@ fn rehearse(memory: &mut PolicyMemory, intent: &Intent, observation: &mut Observ
         Outlook::Forecast(forecast) => Some(forecast),
         Outlook::Unknown { .. } => None,
     };
+    // Without any forecast there is nothing to choose between, and memory to save.
+    if memory.rehearsal.is_none() && forecast.is_none() {
+        return;
+    }
     let rehearsal = memory.rehearsal.get_or_insert_with(|| Rehearsal::new(decide::portfolio()));
     rehearsal.tick(now, load, forecast, &stage);
     if series::time::since(now, memory.scores.0) >= SCORES_EVERY {
@@ -182,18 +188,17 @@ fn seed_ledger(memory: &mut PolicyMemory, target: f64, history: &series::Series,
 fn count_pods(context: &Context, memory: &mut PolicyMemory, namespace: &str, scale: &Scale) -> PodCount {
     let Some(selector) = selector(&scale.selector) else { return PodCount::default() };
     let pods = context.pods.count(namespace, &selector);
-    match &mut memory.startups {
-        Some(startups) => startups.note(&pods.startups),
-        None => {
-            let mut startups = Startups::restore(memory.written.as_ref().and_then(|(s, _)| s.startup.as_ref()));
-            // With measurements from before, the pods that are here already are in them.
-            if startups.is_empty() {
-                startups.note(&pods.startups);
-            } else {
-                startups.skip(&pods.startups);
-            }
-            memory.startups = Some(startups);
+    if let Some(startups) = &mut memory.startups {
+        startups.note(&pods.startups);
+    } else {
+        let mut startups = Startups::restore(memory.written.as_ref().and_then(|(s, _)| s.startup.as_ref()));
+        // With measurements from before, the pods that are here already are in them.
+        if startups.is_empty() {
+            startups.note(&pods.startups);
+        } else {
+            startups.skip(&pods.startups);
         }
+        memory.startups = Some(startups);
     }
     pods
 }
@@ -226,7 +231,9 @@ async fn read(context: &Context, memory: &mut PolicyMemory, intent: &Intent, now
                 let forecast = if let Reading::Fresh(sample) = &reading { Some(*sample) } else { None };
                 Taken { reading, forecast, queue: None }
             }
-            Ok(Asked::Queue { queue, arrivals }) => read_queue(queue.as_ref(), arrivals.as_deref(), now).await,
+            Ok(Asked::Queue { queue, arrivals }) => {
+                read_queue(queue.as_ref(), arrivals.as_deref(), now).await
+            }
             Err(absence) => Taken::absent(absence),
         }
     });
@@ -279,13 +286,18 @@ fn gate(health: &HealthSnapshot, namespace: &str, intent: &Intent) -> Health {
             Some(node) if matches!(node.status, HealthStatus::Pass | HealthStatus::Warn) => {
                 since = since.max(node.since.unwrap_or(Timestamp::MIN));
             }
-            Some(node) => troubles.push(format!("HealthCheck {name} says {}: {}", node.status.as_str(), node.output)),
+            Some(node) => {
+                troubles.push(format!("HealthCheck {name} says {}: {}", node.status.as_str(), node.output));
+            }
             None => troubles.push(format!("there is no HealthCheck {name}")),
         }
     }
     for name in &intent.groups {
-        let members: Vec<_> =
-            health.nodes.iter().filter(|n| n.id.starts_with(&format!("{namespace}/")) && n.groups.contains(name)).collect();
+        let members: Vec<_> = health
+            .nodes
+            .iter()
+            .filter(|n| n.id.starts_with(&format!("{namespace}/")) && n.groups.contains(name))
+            .collect();
         if members.is_empty() {
             troubles.push(format!("no HealthCheck is in group {name}"));
         }
@@ -297,7 +309,11 @@ fn gate(health: &HealthSnapshot, namespace: &str, intent: &Intent) -> Health {
             }
         }
     }
-    if troubles.is_empty() { Health::Healthy { since } } else { Health::Unhealthy { what: troubles.join("; ") } }
+    if troubles.is_empty() {
+        Health::Healthy { since }
+    } else {
+        Health::Unhealthy { what: troubles.join("; ") }
+    }
 }
 
 /// Whether somebody else changed the replicas since the last look, and who.
@@ -321,7 +337,8 @@ async fn writer(context: &Context, namespace: &str, target: &Target, scale: &Sca
     let unknown = || "somebody".to_owned();
     let Ok(object) = api.get_metadata(&target.name).await else { return unknown() };
     let field = if scale.hpa.is_some() { "f:minReplicas" } else { "f:replicas" };
-    let owns = |fields: &serde_json::Value| fields.get("f:spec").is_some_and(|spec| spec.get(field).is_some());
+    let owns =
+        |fields: &serde_json::Value| fields.get("f:spec").is_some_and(|spec| spec.get(field).is_some());
     object
         .metadata
         .managed_fields
@@ -348,4 +365,3 @@ impl View {
         }
     }
 }
-

@@ -52,9 +52,13 @@ pub fn driver(driver: &decide::Driver) -> String {
 /// A recommendation in one sentence.
 pub fn sentence(recommendation: &decide::Recommendation) -> String {
     let winner = recommendation.candidates.iter().find(|c| {
-        c.source == recommendation.driver.source && c.metric == recommendation.driver.metric && c.replicas.is_some()
+        c.source == recommendation.driver.source
+            && c.metric == recommendation.driver.metric
+            && c.replicas.is_some()
     });
     let why = winner.map_or(String::new(), |c| format!(": {}", c.message));
-    let bent = recommendation.last_limit().map_or(String::new(), |l| format!(", limited by {}: {}", l.reason, l.message));
+    let bent = recommendation
+        .last_limit()
+        .map_or(String::new(), |l| format!(", limited by {}: {}", l.reason, l.message));
     format!("{} replicas for {}{why}{bent}", recommendation.target, driver(&recommendation.driver))
 }

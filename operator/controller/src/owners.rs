@@ -60,7 +60,9 @@ impl Hpas {
         let all = self.inner.read().unwrap_or_else(PoisonError::into_inner);
         let owner = all.get(namespace)?.iter().find(|h| h.kind == target.kind && h.target == target.name)?;
         let (who, advice) = match &owner.scaled_object {
-            Some(name) => (format!("ScaledObject {name} (through HorizontalPodAutoscaler {})", owner.name), &owner.name),
+            Some(name) => {
+                (format!("ScaledObject {name} (through HorizontalPodAutoscaler {})", owner.name), &owner.name)
+            }
             None => (format!("HorizontalPodAutoscaler {}", owner.name), &owner.name),
         };
         Some(Refusal::transient(
@@ -82,8 +84,7 @@ fn put(all: &mut HashMap<String, Vec<HpaOwner>>, hpa: &HorizontalPodAutoscaler) 
         .flatten()
         .find(|owner| owner.kind == "ScaledObject")
         .map(|owner| owner.name.clone());
-    let by_label =
-        || hpa.metadata.labels.as_ref().and_then(|l| l.get("scaledobject.keda.sh/name")).cloned();
+    let by_label = || hpa.metadata.labels.as_ref().and_then(|l| l.get("scaledobject.keda.sh/name")).cloned();
     let owner = HpaOwner {
         name: name.clone(),
         kind: spec.scale_target_ref.kind.clone(),

@@ -78,7 +78,11 @@ pub(crate) fn bare(
             .as_ref()
             .filter(|p| p.until.is_none_or(|until| now < until))
             .map(|p| page::Pause { until: p.until, reason: p.reason.clone() }),
-        replicas: page::Replicas { min: intent.policy.min_replicas, max: intent.policy.max_replicas, ..page::Replicas::default() },
+        replicas: page::Replicas {
+            min: intent.policy.min_replicas,
+            max: intent.policy.max_replicas,
+            ..page::Replicas::default()
+        },
         need: None,
         driver: String::new(),
         reason,
@@ -205,7 +209,9 @@ fn standing(view: &View, decided: &Decided) -> page::Standing {
         error_ratio: score.map(|s| s.versus_last_value.max(s.versus_yesterday)),
         coverage: score.map(|s| s.coverage_95),
         coverage_target: score.map(|_| 0.95),
-        seasons_seconds: record.map(|r| r.seasons.iter().map(|s| s.period.as_secs()).collect()).unwrap_or_default(),
+        seasons_seconds: record
+            .map(|r| r.seasons.iter().map(|s| s.period.as_secs()).collect())
+            .unwrap_or_default(),
         history_seconds: record.map_or(0, |r| r.history.as_secs()),
     }
 }
@@ -263,7 +269,8 @@ pub(crate) fn next_change(decided: &Decided, intent: &Intent, views: &[View]) ->
     // For each step the largest need over the metrics.
     let mut needs: std::collections::BTreeMap<Timestamp, (u32, &str)> = std::collections::BTreeMap::new();
     for (index, view) in views.iter().enumerate() {
-        let (Outlook::Forecast(forecast), Some(metric)) = (&view.outlook, decided.record.policy.metrics.get(index))
+        let (Outlook::Forecast(forecast), Some(metric)) =
+            (&view.outlook, decided.record.policy.metrics.get(index))
         else {
             continue;
         };
@@ -281,5 +288,9 @@ pub(crate) fn next_change(decided: &Decided, intent: &Intent, views: &[View]) ->
     let (at, (replicas, metric)) = needs.iter().find(|(_, (n, _))| n.abs_diff(target) > target / 20)?;
     let at = if *replicas > target { time::before(*at, recommendation.lead).max(now) } else { *at };
     let direction = if *replicas > target { "more" } else { "less" };
-    Some(page::NextChange { at, replicas: *replicas, reason: format!("{metric} is forecast to ask for {direction}") })
+    Some(page::NextChange {
+        at,
+        replicas: *replicas,
+        reason: format!("{metric} is forecast to ask for {direction}"),
+    })
 }

@@ -14,7 +14,7 @@ use kube::runtime::watcher::Event;
 use series::time;
 
 /// A start-up longer than this was no start-up: readiness came back after something else.
-const LONGEST_STARTUP: Duration = Duration::from_secs(30 * 60);
+const LONGEST_STARTUP: Duration = Duration::from_mins(30);
 
 /// What matters of one pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -266,8 +266,11 @@ mod tests {
     }
 
     fn ready(name: &str, at: &str) -> Pod {
-        pod(name, json!({"phase": "Running", "conditions": [
-            {"type": "Ready", "status": "True", "lastTransitionTime": at}]}))
+        pod(
+            name,
+            json!({"phase": "Running", "conditions": [
+            {"type": "Ready", "status": "True", "lastTransitionTime": at}]}),
+        )
     }
 
     fn pods(list: Vec<Pod>) -> Pods {
@@ -335,7 +338,12 @@ mod tests {
         let selector_ = selector(text).unwrap();
         assert!(selector_.matches(&labels(&[("app", "web"), ("tier", "b"), ("owner", "me"), ("zone", "y")])));
         assert!(!selector_.matches(&labels(&[("app", "web"), ("tier", "c"), ("owner", "me")])));
-        assert!(!selector_.matches(&labels(&[("app", "web"), ("tier", "a"), ("owner", "me"), ("canary", "")])));
+        assert!(!selector_.matches(&labels(&[
+            ("app", "web"),
+            ("tier", "a"),
+            ("owner", "me"),
+            ("canary", "")
+        ])));
         assert!(selector("").is_none());
     }
 }

@@ -111,11 +111,14 @@ fn mark(outcome: &Outcome) {
         }
         Outcome::Decided(decided) => {
             let recommendation = &decided.record.recommendation;
-            span.record("outcome", match &decided.actuation {
-                Actuation::Applied(_) => "scaled",
-                Actuation::Skipped(_) => "held",
-                Actuation::Refused(_) => "refused",
-            });
+            span.record(
+                "outcome",
+                match &decided.actuation {
+                    Actuation::Applied(_) => "scaled",
+                    Actuation::Skipped(_) => "held",
+                    Actuation::Refused(_) => "refused",
+                },
+            );
             span.record("driver", driver(&recommendation.driver))
                 .record("lead_seconds", recommendation.lead.as_secs())
                 .record("data_fresh", recommendation.data_fresh)
@@ -139,7 +142,9 @@ fn claim(object: &Guarded) -> Claim {
 /// Notes a policy's claim as soon as it is seen: of two policies that are listed together, none may act before the
 /// claim of the other is known.
 pub(crate) fn note_claim(context: &Context, object: &Guarded) {
-    let (Ok(policy), Some(uid), Some(namespace)) = (&object.0, object.uid(), object.namespace()) else { return };
+    let (Ok(policy), Some(uid), Some(namespace)) = (&object.0, object.uid(), object.namespace()) else {
+        return;
+    };
     let written = &policy.spec.scale_target_ref;
     let target = Target { api_version: None, kind: written.kind.clone(), name: written.name.clone() };
     context.claims.note(&uid, &namespace, &target, claim(object));
@@ -171,13 +176,12 @@ fn check(context: &Context, memory: &mut PolicyMemory, object: &Guarded) -> Resu
     })?;
     let generation = policy.metadata.generation;
     let known = memory.checked.as_ref().filter(|(of, _)| *of == generation && generation.is_some());
-    let checked = match known {
-        Some((_, checked)) => checked.clone(),
-        None => {
-            let checked = validate(&policy.spec, context.settings.interval).map(Arc::new);
-            memory.checked = Some((generation, checked.clone()));
-            checked
-        }
+    let checked = if let Some((_, checked)) = known {
+        checked.clone()
+    } else {
+        let checked = validate(&policy.spec, context.settings.interval).map(Arc::new);
+        memory.checked = Some((generation, checked.clone()));
+        checked
     };
     checked.map_err(|invalid| Refusal::new(reason::INVALID_SPEC, say(&invalid)))
 }
@@ -233,10 +237,9 @@ async fn evaluate(
     let Observed { mut observation, pods, views } =
         observe(context, memory, intent, &scale, now).instrument(tracing::info_span!("read")).await;
     if let Some(window) = said.maintenance {
-        observation.health = decide::Health::Unhealthy { what: format!("maintenance window {window} is open") };
+        observation.health =
+            decide::Health::Unhealthy { what: format!("maintenance window {window} is open") };
     }
-    observation.scores = memory.stagehand.tick(&policy, &observation, now);
-
     let deciding = Instant::now();
     let history = history(memory, &observation, now);
     let (record, mut history) =
@@ -269,7 +272,8 @@ fn bounded(intent: &Intent, scale: &Scale) -> Result<decide::Policy, Refusal> {
     policy.max_replicas = policy.max_replicas.min(hpa.max_replicas);
     policy.min_replicas = policy.min_replicas.max(hpa.original_floor);
     if policy.min_replicas > policy.max_replicas {
-        let max = if intent.policy.max_replicas == NO_MAXIMUM { hpa.max_replicas } else { policy.max_replicas };
+        let max =
+            if intent.policy.max_replicas == NO_MAXIMUM { hpa.max_replicas } else { policy.max_replicas };
         return Err(Refusal::new(
             reason::INVALID_SPEC,
             format!(
@@ -301,7 +305,9 @@ fn recorded(status: &mut AutoscalePolicyStatus) -> Option<decide::History> {
     let record: decide::Record = serde_json::from_value(status.decision.as_mut()?.record.take()?).ok()?;
     let next = decide::recommend(&record.policy, &record.observation, &record.history, record.now);
     let mut history = next.history;
-    if let Some(scaled) = status.last_scale_time.as_ref().filter(|t| t.0.as_second() >= record.now.as_second()) {
+    if let Some(scaled) =
+        status.last_scale_time.as_ref().filter(|t| t.0.as_second() >= record.now.as_second())
+    {
         history.scaled(scaled.0, record.recommendation.current, record.recommendation.target);
     }
     Some(history)
@@ -309,7 +315,7 @@ fn recorded(status: &mut AutoscalePolicyStatus) -> Option<decide::History> {
 
 /// Keeps what is forecast for one lead time from now, to be shown beside what comes.
 fn expect(memory: &mut PolicyMemory, intent: &Intent, record: &decide::Record, views: &[View]) {
-    let due = series::time::after(record.now, record.recommendation.lead.max(Duration::from_secs(60)));
+    let due = series::time::after(record.now, record.recommendation.lead.max(Duration::from_mins(1)));
     for (signal, view) in intent.signals.iter().zip(views) {
         let value = view.drawn.as_ref().and_then(|f| f.at(due, 0.5));
         if let Some(kept) = memory.signals.get_mut(&signal.name) {

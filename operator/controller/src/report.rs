@@ -81,9 +81,10 @@ fn make_status(
             Outcome::Refused(_) => None,
         };
         let known = |view: &View| view.record.is_some();
-        names().find(|(n, v)| Some(*n) == driving && known(v)).or_else(|| names().find(|(_, v)| known(v))).or_else(
-            || names().zip(&intent.policy.metrics).find(|(_, m)| m.forecast).map(|(pair, _)| pair),
-        )
+        names()
+            .find(|(n, v)| Some(*n) == driving && known(v))
+            .or_else(|| names().find(|(_, v)| known(v)))
+            .or_else(|| names().zip(&intent.policy.metrics).find(|(_, m)| m.forecast).map(|(pair, _)| pair))
     });
     let inputs = Inputs {
         previous: memory.written.as_ref().map_or(&empty, |(status, _)| status),
@@ -113,7 +114,8 @@ fn remember(memory: &mut PolicyMemory, outcome: &Outcome, trace_id: Option<Strin
         memory.remember(entry);
     }
     if recommendation.data_fresh {
-        let needed = recommendation.uncapped.clamp(recommendation.effective_min, recommendation.effective_max);
+        let needed =
+            recommendation.uncapped.clamp(recommendation.effective_min, recommendation.effective_max);
         memory.ledger.needed(now, needed);
     }
     memory.ledger.account(now, decided.replicas());
@@ -201,11 +203,9 @@ fn decided_series(memory: &PolicyMemory, intent: &Intent, decided: &Decided, vie
         max: recommendation.effective_max,
         unlimited: recommendation.data_fresh.then(|| f64::from(recommendation.uncapped)),
     });
-    metrics.paused(matches!(
-        decided.plan,
-        decide::Plan::Hold { reason: decide::HoldReason::Paused, .. }
-    ));
-    metrics.timing(record.observation.startup.p95.map(|d| d.as_secs_f64()), recommendation.lead.as_secs_f64());
+    metrics.paused(matches!(decided.plan, decide::Plan::Hold { reason: decide::HoldReason::Paused, .. }));
+    metrics
+        .timing(record.observation.startup.p95.map(|d| d.as_secs_f64()), recommendation.lead.as_secs_f64());
     metrics.saved(memory.ledger.seconds);
     for limit in recommendation.limits.iter().filter(|l| l.from != l.to) {
         metrics.limited(limit.reason.as_str());
@@ -234,7 +234,12 @@ fn decided_series(memory: &PolicyMemory, intent: &Intent, decided: &Decided, vie
     }
 }
 
-fn signal_series(memory: &PolicyMemory, record: &decide::Record, metric: &decide::MetricObservation, name: &str) {
+fn signal_series(
+    memory: &PolicyMemory,
+    record: &decide::Record,
+    metric: &decide::MetricObservation,
+    name: &str,
+) {
     use series::Reading;
     let target = record.policy.metric(name).map_or(0.0, |m| m.target);
     let capacity = f64::from(record.observation.replicas.ready) * target;
@@ -250,12 +255,19 @@ fn signal_series(memory: &PolicyMemory, record: &decide::Record, metric: &decide
     }
 }
 
-fn queue_series(memory: &PolicyMemory, record: &decide::Record, metric: &decide::MetricObservation, name: &str) {
+fn queue_series(
+    memory: &PolicyMemory,
+    record: &decide::Record,
+    metric: &decide::MetricObservation,
+    name: &str,
+) {
     let (Some(policy), Some(queue)) = (record.policy.metric(name), metric.queue) else { return };
     let throughput = match policy.capacity {
         decide::Capacity::Declared(each) => Some(each),
         decide::Capacity::Target => Some(policy.target),
-        decide::Capacity::Learnt => record.history.metrics.get(name).and_then(|m| m.throughput.per_consumer()),
+        decide::Capacity::Learnt => {
+            record.history.metrics.get(name).and_then(|m| m.throughput.per_consumer())
+        }
     };
     let backlog = metric.reading.fresh();
     let ready = f64::from(record.observation.replicas.ready);
@@ -277,7 +289,8 @@ fn forecast_series(memory: &PolicyMemory, record: &decide::Record, view: &View, 
     let due = series::time::after(record.now, recommendation.lead);
     let at = |level| view.drawn.as_ref().and_then(|f| f.at(due, level));
     let score = view.record.as_ref().and_then(|s| score_at(s, recommendation.lead));
-    let hindcast = memory.signals.get(name).and_then(|k| k.hindcast.series()).and_then(|s| s.last()).map(|(_, v)| v);
+    let hindcast =
+        memory.signals.get(name).and_then(|k| k.hindcast.series()).and_then(|s| s.last()).map(|(_, v)| v);
     memory.metrics.forecast(
         name,
         ForecastFigures {
@@ -307,8 +320,14 @@ async fn tell(
         match &decided.actuation {
             Actuation::Applied(applied) => {
                 // The trace is that of this very decision; without tracing there is none to name.
-                let trace = telemetry::tracing::trace_id().map_or_else(String::new, |id| format!(" [trace {id}]"));
-                let note = format!("scaled from {} to {}: {}{trace}", applied.from(), applied.to(), decided.sentence);
+                let trace =
+                    telemetry::tracing::trace_id().map_or_else(String::new, |id| format!(" [trace {id}]"));
+                let note = format!(
+                    "scaled from {} to {}: {}{trace}",
+                    applied.from(),
+                    applied.to(),
+                    decided.sentence
+                );
                 events.push(event(EventType::Normal, "Scaled", "Scale", note));
             }
             Actuation::Refused(refusal) if memory.is_news("refused", &refusal.message) => {

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::actuate::give_back_floor;
 use crate::context::{Context, Settings};
 use crate::error::say;
-use crate::lease::{LeaseSettings, Leadership, elect};
+use crate::lease::{Leadership, LeaseSettings, elect};
 use crate::reconcile::{Guarded, drives_floor, note_claim, reconcile};
 
 /// How far the controller got, for readiness.
@@ -83,12 +83,11 @@ pub async fn run(wiring: Wiring, settings: Settings, stop: CancellationToken) {
 
     // The election ends last: whoever follows must not begin while our last writes are under way.
     let resign = CancellationToken::new();
-    let election = match lease {
-        Some(lease) => tokio::spawn(elect(client, lease, leadership, resign.clone())),
-        None => {
-            leadership.send_replace(Leadership::always(settings.instance.clone()));
-            tokio::spawn(async {})
-        }
+    let election = if let Some(lease) = lease {
+        tokio::spawn(elect(client, lease, leadership, resign.clone()))
+    } else {
+        leadership.send_replace(Leadership::always(settings.instance.clone()));
+        tokio::spawn(async {})
     };
     let mut controllers = JoinSet::new();
     let mut stores = Vec::new();
@@ -172,9 +171,14 @@ fn caches(
         listed.extend([pods_ready, hpas_ready]);
         let shared = Arc::clone(context);
         let of = scope.clone();
-        let keep_pods = follow::<Pod>(api(&context.client, scope.as_deref()), "pods", pods_listed, move |fresh, event| {
-            shared.pods.apply(of.as_deref(), fresh, event);
-        });
+        let keep_pods = follow::<Pod>(
+            api(&context.client, scope.as_deref()),
+            "pods",
+            pods_listed,
+            move |fresh, event| {
+                shared.pods.apply(of.as_deref(), fresh, event);
+            },
+        );
         let shared = Arc::clone(context);
         let of = scope.clone();
         let keep_hpas = follow::<HorizontalPodAutoscaler>(
@@ -183,7 +187,9 @@ fn caches(
             hpas_listed,
             move |fresh, event| shared.hpas.apply(of.as_deref(), fresh, event),
         );
-        for keep in [Box::pin(keep_pods) as std::pin::Pin<Box<dyn Future<Output = ()> + Send>>, Box::pin(keep_hpas)] {
+        for keep in
+            [Box::pin(keep_pods) as std::pin::Pin<Box<dyn Future<Output = ()> + Send>>, Box::pin(keep_hpas)]
+        {
             let stop = stop.clone();
             tasks.spawn(async move {
                 stop.run_until_cancelled(keep).await;
@@ -319,8 +325,7 @@ async fn sweep(
     let mut tick = tokio::time::interval(Duration::from_secs(2));
     while stop.run_until_cancelled(tick.tick()).await.is_some() {
         beat();
-        let alive: HashSet<String> =
-            stores.iter().flat_map(|s| s.state()).filter_map(|p| p.uid()).collect();
+        let alive: HashSet<String> = stores.iter().flat_map(Store::state).filter_map(|p| p.uid()).collect();
         let leads = context.leads();
         context.metrics.leader.set(leads.into());
         context.metrics.shard_policies.set(if leads { alive.len() as i64 } else { 0 });

@@ -37,7 +37,11 @@ impl Secrets {
     }
 
     /// The value behind a reference, and the version of the Secret it came from.
-    pub async fn value(&self, namespace: &str, reference: &SecretKeyRef) -> Result<(SecretString, String), Absence> {
+    pub async fn value(
+        &self,
+        namespace: &str,
+        reference: &SecretKeyRef,
+    ) -> Result<(SecretString, String), Absence> {
         let SecretKeyRef { name, key } = reference;
         let read = self.read(namespace, name).await?;
         let value = read.values.get(key).cloned().ok_or_else(|| {
@@ -56,11 +60,16 @@ impl Secrets {
         let secret = match api.get_opt(name).await {
             Ok(Some(secret)) => secret,
             Ok(None) => {
-                return Err(missing(format!("there is no Secret {name} in {namespace}; create it, or correct the reference")));
+                return Err(missing(format!(
+                    "there is no Secret {name} in {namespace}; create it, or correct the reference"
+                )));
             }
             Err(error) => {
                 let advice = if is_forbidden(&error) { "; let Foresail's role get it" } else { "" };
-                return Err(missing(format!("can't read Secret {name} in {namespace}: {}{advice}", say(&error))));
+                return Err(missing(format!(
+                    "can't read Secret {name} in {namespace}: {}{advice}",
+                    say(&error)
+                )));
             }
         };
         let values = secret
@@ -103,4 +112,3 @@ impl<'a> Resolver<'a> {
         Ok(value)
     }
 }
-

@@ -43,6 +43,10 @@ impl Asked {
 }
 
 /// A signal with every secret resolved.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a handful live for a moment each, while a policy's sources are made"
+)]
 enum Prepared {
     Load(Config),
     Queue { queue: Plan, arrivals: Option<Config> },
@@ -131,23 +135,16 @@ impl Maker<'_> {
         intent: &Intent,
         versions: &mut String,
     ) -> Result<Server, Absence> {
-        match &intent.prometheus {
-            Some(written) => self.resolve(namespace, written, versions).await,
-            None => {
-                let address = self.default_address.ok_or_else(|| {
-                    Absence::new(
-                        AbsenceReason::Unreachable,
-                        "no Prometheus is named; write spec.prometheus.address, or start Foresail with --prometheus-url",
-                    )
-                })?;
-                Ok(Server {
-                    address: address.to_owned(),
-                    auth: Auth::None,
-                    tls: Tls::default(),
-                    headers: Vec::new(),
-                })
-            }
+        if let Some(written) = &intent.prometheus {
+            return self.resolve(namespace, written, versions).await;
         }
+        let address = self.default_address.ok_or_else(|| {
+            Absence::new(
+                AbsenceReason::Unreachable,
+                "no Prometheus is named; write spec.prometheus.address, or start Foresail with --prometheus-url",
+            )
+        })?;
+        Ok(Server { address: address.to_owned(), auth: Auth::None, tls: Tls::default(), headers: Vec::new() })
     }
 
     async fn resolve(

@@ -20,7 +20,8 @@ pub(crate) struct Startups {
 impl Startups {
     /// What an earlier life measured. The pods that are there at the first look are in it already.
     pub(crate) fn restore(status: Option<&Startup>) -> Self {
-        let seconds = status.map(|s| s.samples.iter().copied().filter(|s| *s >= 0).collect()).unwrap_or_default();
+        let seconds =
+            status.map(|s| s.samples.iter().copied().filter(|s| *s >= 0).collect()).unwrap_or_default();
         Self { seconds, counted: HashSet::new() }
     }
 
@@ -90,7 +91,7 @@ mod tests {
         startups.note(&[pod("a", 10), pod("b", 20)]);
         startups.note(&[pod("a", 10), pod("c", 60)]);
         assert_eq!(startups.status().unwrap().samples, [10, 20, 60]);
-        assert_eq!(startups.observed().p95, Some(Duration::from_secs(60)));
+        assert_eq!(startups.observed().p95, Some(Duration::from_mins(1)));
         assert_eq!(startups.observed().mean, Some(Duration::from_secs(30)));
     }
 

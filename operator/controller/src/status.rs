@@ -16,7 +16,7 @@ use crate::foresee::{View, score_at};
 use crate::outcome::{Decided, Outcome, driver};
 
 /// Changes that only move numbers inside the record are written this often at most.
-const COALESCE: Duration = Duration::from_secs(60);
+const COALESCE: Duration = Duration::from_mins(1);
 /// A record above this size stays out of the status; etcd allows 1.5 MiB, and watchers pay for every byte.
 const LARGEST_RECORD: usize = 48 * 1024;
 
@@ -169,7 +169,15 @@ fn essence(status: &AutoscalePolicyStatus) -> impl PartialEq + use<> {
     });
     let bounds = (status.effective_min_replicas, status.effective_max_replicas);
     let replicas = (status.current_replicas, status.desired_replicas);
-    (status.observed_generation, status.target.clone(), bounds, replicas, status.last_scale_time.clone(), decision, conditions)
+    (
+        status.observed_generation,
+        status.target.clone(),
+        bounds,
+        replicas,
+        status.last_scale_time.clone(),
+        decision,
+        conditions,
+    )
 }
 
 /// A status without what changes by itself.

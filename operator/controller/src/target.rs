@@ -17,7 +17,7 @@ use crate::error::{Refusal, is_forbidden, is_not_found, say};
 use crate::validate::{HPA, Target};
 
 /// How long a kind that was looked up is trusted, and one that wasn't found is left alone.
-const FOUND_FOR: Duration = Duration::from_secs(600);
+const FOUND_FOR: Duration = Duration::from_mins(10);
 const MISSING_FOR: Duration = Duration::from_secs(30);
 
 /// The annotation on an HPA with the floor that it had before Foresail raised it.
@@ -51,10 +51,13 @@ pub struct HpaFacts {
     pub original_floor: u32,
 }
 
+/// API version, where it was written, and kind.
+type Kind = (Option<String>, String);
+
 /// Looks up kinds and reads targets.
 pub struct Targets {
     client: Client,
-    kinds: Mutex<HashMap<(Option<String>, String), (Instant, Option<ApiResource>)>>,
+    kinds: Mutex<HashMap<Kind, (Instant, Option<ApiResource>)>>,
 }
 
 impl Targets {
@@ -110,7 +113,9 @@ impl Targets {
         });
         // The pods behind the HPA tell readiness and start-up times; without them the floor still works.
         let selector = match below {
-            Some(below) if !below.is_hpa() => Box::pin(self.read(namespace, &below)).await.map(|s| s.selector),
+            Some(below) if !below.is_hpa() => {
+                Box::pin(self.read(namespace, &below)).await.map(|s| s.selector)
+            }
             _ => Ok(String::new()),
         };
         Ok(from_hpa(&hpa, selector.unwrap_or_default()))
@@ -132,7 +137,9 @@ impl Targets {
             Some(version) => self.pinned(version, &target.kind).await,
             None => self.anywhere(&target.kind).await,
         }
-        .map_err(|error| Refusal::transient(reason::FAILED_GET_SCALE, format!("can't look up kinds: {}", say(&error))))?;
+        .map_err(|error| {
+            Refusal::transient(reason::FAILED_GET_SCALE, format!("can't look up kinds: {}", say(&error)))
+        })?;
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         kinds.insert(key, (Instant::now(), found.clone()));
         found.ok_or_else(|| unknown_kind(target))
@@ -158,7 +165,8 @@ impl Targets {
                 .recommended_resources()
                 .into_iter()
                 .find(|(resource, caps)| {
-                    resource.kind == kind && caps.subresources.iter().any(|(sub, _)| sub.plural.ends_with("scale"))
+                    resource.kind == kind
+                        && caps.subresources.iter().any(|(sub, _)| sub.plural.ends_with("scale"))
                 })
                 .map(|(resource, _)| resource)
         });

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use api::units::{self, UnitError};
 use api::v1alpha1::{
-    AutoscalePolicySpec, Behavior, Metric, Mode, PolicyType, PrometheusQuery, PrometheusServer, Queue, ScalingRules, SelectPolicy, Switch,
-    TargetType,
+    AutoscalePolicySpec, Behavior, Metric, Mode, PolicyType, PrometheusQuery, PrometheusServer, Queue,
+    ScalingRules, SelectPolicy, Switch, TargetType,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -282,7 +282,11 @@ fn one_metric(
             (source, decide::MetricKind::Backlog(backlog), 1.0, capacity)
         }
         (Some(_), Some(_)) => {
-            findings.add(path, "with prometheus and queue", "write one of them, and the other as a metric of its own");
+            findings.add(
+                path,
+                "with prometheus and queue",
+                "write one of them, and the other as a metric of its own",
+            );
             return None;
         }
         (None, None) => {
@@ -311,7 +315,11 @@ fn one_metric(
 
 fn load_target(prometheus: &PrometheusQuery, metric: &Metric, path: &str, findings: &mut Findings) -> f64 {
     if prometheus.query.trim().is_empty() {
-        findings.add(format!("{path}.prometheus.query"), "empty", "write a PromQL query that answers with one value");
+        findings.add(
+            format!("{path}.prometheus.query"),
+            "empty",
+            "write a PromQL query that answers with one value",
+        );
     }
     if metric.drain_within.is_some() {
         findings.add(format!("{path}.drainWithin"), "set", "leave it out: it belongs to a queue");
@@ -329,7 +337,11 @@ fn load_target(prometheus: &PrometheusQuery, metric: &Metric, path: &str, findin
             let field = format!("{path}.target");
             let value = findings.take(&field, quantity.as_str(), quantity.value(), 1.0);
             if !(value > 0.0 && value.is_finite()) {
-                findings.add(field, quantity.as_str(), "write more than 0: how much of the metric one replica carries");
+                findings.add(
+                    field,
+                    quantity.as_str(),
+                    "write more than 0: how much of the metric one replica carries",
+                );
             }
             value
         }
@@ -368,7 +380,11 @@ fn backlog(
         Some(text) => findings.take(&field, text, units::duration(text), Duration::from_mins(2)),
     };
     if promise < Duration::from_secs(5) {
-        findings.add(&field, format!("{}s", promise.as_secs()), "write at least 5s: queues are looked at every 15s");
+        findings.add(
+            &field,
+            format!("{}s", promise.as_secs()),
+            "write at least 5s: queues are looked at every 15s",
+        );
     }
     let capacity = match &queue.throughput_per_replica {
         None => decide::Capacity::Learnt,
@@ -414,16 +430,16 @@ struct Outlook {
 fn outlook(spec: &AutoscalePolicySpec, findings: &mut Findings) -> Outlook {
     let written = &spec.forecast;
     let lead_time = if written.lead_time == "Auto" {
-        decide::LeadTime::Measured { until_known: Duration::from_secs(120) }
+        decide::LeadTime::Measured { until_known: Duration::from_mins(2) }
     } else {
         let parsed = units::duration(&written.lead_time);
-        let lead = findings.take("forecast.leadTime", &written.lead_time, parsed, Duration::from_secs(120));
+        let lead = findings.take("forecast.leadTime", &written.lead_time, parsed, Duration::from_mins(2));
         if !(15..=21_600).contains(&lead.as_secs()) {
             findings.add("forecast.leadTime", &written.lead_time, "write Auto, or a duration from 15s to 6h");
         }
         decide::LeadTime::Fixed(lead)
     };
-    let two_weeks = Duration::from_secs(14 * 86_400);
+    let two_weeks = Duration::from_hours(14 * 24);
     let history =
         findings.take("forecast.history", &written.history, units::duration(&written.history), two_weeks);
     if !(86_400..=90 * 86_400).contains(&history.as_secs()) {
@@ -450,7 +466,7 @@ fn outlook(spec: &AutoscalePolicySpec, findings: &mut Findings) -> Outlook {
     let mut levels = forecast::Settings::default().levels;
     levels.push(protection);
     let settings = forecast::Settings {
-        horizon: Duration::from_secs(4 * 3_600).max(lead * 2),
+        horizon: Duration::from_hours(4).max(lead * 2),
         levels,
         time_zone,
         history,
@@ -519,9 +535,10 @@ fn prometheus(server: &PrometheusServer, findings: &mut Findings) {
 }
 
 fn behavior(written: &Behavior, findings: &mut Findings) -> decide::Behavior {
-    let rules = |written: Option<&ScalingRules>, name: &str, defaults: decide::ScalingRules, f: &mut Findings| {
-        written.map_or(defaults.clone(), |w| scaling_rules(w, &format!("behavior.{name}"), defaults, f))
-    };
+    let rules =
+        |written: Option<&ScalingRules>, name: &str, defaults: decide::ScalingRules, f: &mut Findings| {
+            written.map_or(defaults.clone(), |w| scaling_rules(w, &format!("behavior.{name}"), defaults, f))
+        };
     decide::Behavior {
         scale_up: rules(written.scale_up.as_ref(), "scaleUp", decide::ScalingRules::up(), findings),
         scale_down: rules(written.scale_down.as_ref(), "scaleDown", decide::ScalingRules::down(), findings),
@@ -546,29 +563,34 @@ fn scaling_rules(
         findings.take(&format!("{path}.tolerance"), quantity.as_str(), quantity.value(), 0.1)
     });
     // The HPA takes an empty list for "not set".
-    let policies = written.policies.as_ref().filter(|p| !p.is_empty()).map_or(defaults.policies, |policies| {
-        policies
-            .iter()
-            .enumerate()
-            .map(|(index, policy)| {
-                let path = format!("{path}.policies[{index}]");
-                if policy.value < 1 {
-                    findings.add(format!("{path}.value"), policy.value, "write 1 or more");
-                }
-                if !(1..=1_800).contains(&policy.period_seconds) {
-                    findings.add(format!("{path}.periodSeconds"), policy.period_seconds, "write 1 to 1800");
-                }
-                decide::RatePolicy {
-                    kind: match policy.type_ {
-                        PolicyType::Pods => decide::RateKind::Pods,
-                        PolicyType::Percent => decide::RateKind::Percent,
-                    },
-                    value: policy.value.max(0) as u32,
-                    period: Duration::from_secs(policy.period_seconds.max(1) as u64),
-                }
-            })
-            .collect()
-    });
+    let policies =
+        written.policies.as_ref().filter(|p| !p.is_empty()).map_or(defaults.policies, |policies| {
+            policies
+                .iter()
+                .enumerate()
+                .map(|(index, policy)| {
+                    let path = format!("{path}.policies[{index}]");
+                    if policy.value < 1 {
+                        findings.add(format!("{path}.value"), policy.value, "write 1 or more");
+                    }
+                    if !(1..=1_800).contains(&policy.period_seconds) {
+                        findings.add(
+                            format!("{path}.periodSeconds"),
+                            policy.period_seconds,
+                            "write 1 to 1800",
+                        );
+                    }
+                    decide::RatePolicy {
+                        kind: match policy.type_ {
+                            PolicyType::Pods => decide::RateKind::Pods,
+                            PolicyType::Percent => decide::RateKind::Percent,
+                        },
+                        value: policy.value.max(0) as u32,
+                        period: Duration::from_secs(policy.period_seconds.max(1) as u64),
+                    }
+                })
+                .collect()
+        });
     decide::ScalingRules {
         stabilization_window,
         select_policy: match written.select_policy.unwrap_or_default() {
@@ -657,13 +679,14 @@ mod tests {
         assert_eq!(intent.policy.metrics[0].target, 200.0);
         assert!(intent.policy.metrics[0].forecast);
         assert_eq!(intent.policy.behavior, None);
-        assert_eq!(intent.forecast.history, Duration::from_secs(14 * 86_400));
+        assert_eq!(intent.forecast.history, Duration::from_hours(14 * 24));
     }
 
     #[test]
     fn an_hpa_needs_no_maximum() {
-        let intent =
-            check(json!({"scaleTargetRef": {"kind": "HorizontalPodAutoscaler", "name": "web"}, "maxReplicas": null}));
+        let intent = check(
+            json!({"scaleTargetRef": {"kind": "HorizontalPodAutoscaler", "name": "web"}, "maxReplicas": null}),
+        );
         assert_eq!(intent.unwrap().policy.max_replicas, NO_MAXIMUM);
     }
 
@@ -682,7 +705,10 @@ mod tests {
             (metric(json!({"target": 0})), "spec.metrics[0].target is 0: write more than 0"),
             (metric(json!({"target": "lots"})), "spec.metrics[0].target is \"lots\": not a quantity"),
             (metric(json!({"prometheus": {"query": " "}})), "spec.metrics[0].prometheus.query is empty"),
-            (json!({"forecast": {"leadTime": "5 minutes"}}), "spec.forecast.leadTime is \"5 minutes\": not a duration"),
+            (
+                json!({"forecast": {"leadTime": "5 minutes"}}),
+                "spec.forecast.leadTime is \"5 minutes\": not a duration",
+            ),
             (json!({"forecast": {"leadTime": "7h"}}), "spec.forecast.leadTime is 7h"),
             (json!({"forecast": {"protection": "12%"}}), "spec.forecast.protection is 12%"),
             (json!({"forecast": {"timeZone": "Mars/Olympus"}}), "spec.forecast.timeZone is \"Mars/Olympus\""),
@@ -704,7 +730,8 @@ mod tests {
 
     #[test]
     fn several_mistakes_are_all_named() {
-        let found = check(json!({"minReplicas": 30, "forecast": {"leadTime": "soon", "history": "x"}})).unwrap_err();
+        let found =
+            check(json!({"minReplicas": 30, "forecast": {"leadTime": "soon", "history": "x"}})).unwrap_err();
         assert_eq!(found.len(), 3, "{found:?}");
     }
 

@@ -156,7 +156,10 @@ pub struct Pagerduty {
 #[serde(rename_all = "camelCase")]
 pub struct Alertmanager {
     /// Base addresses of every member of the cluster, such as http://alertmanager-0.alertmanager:9093.
-    #[schemars(length(min = 1, max = 9), inner(length(min = 1, max = 2048), regex(pattern = r"^https?://.+")))]
+    #[schemars(
+        length(min = 1, max = 9),
+        inner(length(min = 1, max = 2048), regex(pattern = r"^https?://.+"))
+    )]
     pub urls: Vec<String>,
     /// A Secret's key with a token, sent as `Authorization: Bearer`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

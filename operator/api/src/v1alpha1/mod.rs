@@ -1,6 +1,10 @@
 //! Version v1alpha1 of the kinds. One file per kind, and one per part that several kinds share.
 
 #![allow(unreachable_pub, reason = "the KubeSchema derive writes a copy of each type into a function body")]
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "one printer column or rule after the other, each with its own name"
+)]
 
 mod alert_receiver;
 mod autoscale_policy;
@@ -8,8 +12,8 @@ mod behavior;
 mod health_check;
 mod metric;
 mod prometheus;
-mod scaling_calendar;
 mod queue;
+mod scaling_calendar;
 mod status;
 
 pub use alert_receiver::{
@@ -17,12 +21,14 @@ pub use alert_receiver::{
     Language, MessageTemplate, MinSeverity, Pagerduty, SignedRobot, Telegram, Webhook,
 };
 pub use autoscale_policy::{
-    AutoscalePolicy, AutoscalePolicySpec, CalendarRef, ForecastSpec, HealthGate, Mode, Paused, ScaleTargetRef, TimeWindow,
+    AutoscalePolicy, AutoscalePolicySpec, CalendarRef, ForecastSpec, HealthGate, Mode, Paused,
+    ScaleTargetRef, TimeWindow,
 };
 pub use behavior::{Behavior, PolicyType, ScalingPolicy, ScalingRules, SelectPolicy};
 pub use health_check::{
     BrokerCheck, Criticality, DependencyRef, GrpcCheck, HealthCheck, HealthCheckSpec, HealthCheckStatus,
-    HttpCheck, JsonExpectation, KafkaCheck, PostgresCheck, PromqlCheck, RabbitmqCheck, TcpCheck, WorkloadCheck,
+    HttpCheck, JsonExpectation, KafkaCheck, PostgresCheck, PromqlCheck, RabbitmqCheck, TcpCheck,
+    WorkloadCheck,
 };
 pub use metric::{Fallback, Metric, PrometheusQuery, Switch, TargetType};
 pub use prometheus::{BasicAuth, Header, PrometheusServer, SecretKeyRef, Tls};
