@@ -124,7 +124,8 @@ async fn a_dead_redis_is_on_the_endpoint_in_the_status_and_in_the_chat() -> Resu
         ensure!(!receiver["status"].to_string().contains("secret-t"), "a secret in the status");
         Ok::<_, anyhow::Error>(())
     })
-    .await?;
+    .await
+    .inspect_err(|_| println!("{}", foresail.log()))?;
     ensure!(!foresail.log().contains("very-secret"), "a secret in the log");
 
     // Alertmanager's webhook goes to the same chat.

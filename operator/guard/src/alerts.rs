@@ -349,6 +349,11 @@ async fn recall(shared: &Shared) -> Memory {
     }
 }
 
+/// As the API server keeps it: a status that differs in milliseconds only isn't another one.
+fn whole_second(at: Timestamp) -> Time {
+    Time(Timestamp::from_second(at.as_second()).unwrap_or(at))
+}
+
 fn settings_fingerprint(object: &AlertReceiver, settings: &notify::Settings) -> String {
     let spec = serde_json::to_string(&object.spec).unwrap_or_default();
     format!("{spec} {}", settings.target.fingerprint())
@@ -365,9 +370,7 @@ fn status(
     let standing = receiver.map(Receiver::status).unwrap_or_default();
     let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     let ready = match error {
-        Some(e) => {
-            condition(&previous.conditions, "Ready", false, e.reason, e.message.clone(), generation, now)
-        }
+        Some(e) => condition(&previous.conditions, "Ready", false, e.reason, &e.message, generation, now),
         None => {
             condition(&previous.conditions, "Ready", true, "Valid", "the receiver is valid", generation, now)
         }
@@ -380,7 +383,7 @@ fn status(
             "Delivering",
             last.delivered,
             reason,
-            last.message.clone(),
+            &last.message,
             generation,
             now,
         ));
@@ -394,7 +397,7 @@ fn status(
         failed_attempts: count(standing.failed_attempts),
         dead_letters: count(standing.dead_letters),
         waiting: count(standing.waiting as u64),
-        last_delivery: standing.last_delivery.map(Time).or(previous.last_delivery),
+        last_delivery: standing.last_delivery.map(whole_second).or(previous.last_delivery),
         last_answer: standing.last.map(|l| l.message).or(previous.last_answer),
         conditions,
     }

@@ -256,7 +256,7 @@ fn status(
     };
     let generation = object.metadata.generation;
     let ready =
-        condition(&previous.conditions, "Ready", problems.is_empty(), reason, message, generation, now);
+        condition(&previous.conditions, "Ready", problems.is_empty(), reason, &message, generation, now);
     ScalingCalendarStatus {
         observed_generation: generation,
         now: (!on.is_empty()).then(|| on.join(", ")),

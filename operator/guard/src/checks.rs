@@ -189,13 +189,13 @@ fn status(object: &HealthCheck, view: &ComponentView, now: Timestamp) -> HealthC
         consequences: view.consequences.iter().take(50).map(ToString::to_string).collect(),
         votes: Some(format!("{}/{}", view.agreement.down, view.agreement.voters)),
         conditions: vec![
-            condition(&previous.conditions, "Ready", ready, why.0, why.1, generation, now),
+            condition(&previous.conditions, "Ready", ready, why.0, &why.1, generation, now),
             condition(
                 &previous.conditions,
                 "Healthy",
                 healthy,
                 reason,
-                output.unwrap_or_default(),
+                output.as_deref().unwrap_or_default(),
                 generation,
                 now,
             ),

@@ -16,11 +16,13 @@ pub(crate) fn condition(
     kind: &str,
     truth: bool,
     reason: &str,
-    message: impl Into<String>,
+    message: &str,
     generation: Option<i64>,
     now: Timestamp,
 ) -> Condition {
     let status = if truth { "True" } else { "False" };
+    // An empty message is left out on the way, and then refused as missing.
+    let message = if message.is_empty() { reason } else { message };
     let since = previous
         .iter()
         .find(|c| c.type_ == kind && c.status == status)
@@ -29,7 +31,7 @@ pub(crate) fn condition(
         type_: kind.to_owned(),
         status: status.to_owned(),
         reason: reason.to_owned(),
-        message: message.into(),
+        message: message.to_owned(),
         last_transition_time: since,
         observed_generation: generation,
     }
@@ -61,7 +63,11 @@ where
         Ok(_) => {}
         Err(kube::Error::Api(status)) if status.code == 404 => {}
         Err(error) => {
-            tracing::warn!(kind = %K::kind(&()), name = %format!("{namespace}/{name}"), %error, "can't write the status");
+            let error = match error {
+                kube::Error::Api(status) => status.message,
+                other => other.to_string(),
+            };
+            tracing::warn!(kind = %K::kind(&()), name = %format!("{namespace}/{name}"), error, "can't write the status");
         }
     }
 }
