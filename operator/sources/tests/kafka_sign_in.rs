@@ -1,55 +1,29 @@
 //! Signing in to a broker of our own over a real socket: PLAIN and SCRAM, right and wrong.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+mod broker;
 
 use std::num::NonZeroU32;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::{BufMut, Bytes, BytesMut};
+use broker::{answer, api, frame};
+use bytes::Bytes;
 use jiff::Timestamp;
-use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::{
-    ApiKey, ApiVersionsResponse, RequestHeader, ResponseHeader, SaslAuthenticateRequest,
-    SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse,
+    ApiKey, ApiVersionsResponse, SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest,
+    SaslHandshakeResponse,
 };
-use kafka_protocol::protocol::{
-    Decodable, Encodable, HeaderVersion, Request, StrBytes, decode_request_header_from_buffer,
-};
+use kafka_protocol::protocol::{Decodable, StrBytes};
 use ring::{digest, hmac, pbkdf2};
 use series::AbsenceReason;
 use sources::queue::kafka::{Config, Kafka, Mechanism, OffsetReset, Sasl};
 use sources::{Pool, QueueSource};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 const USER: &str = "foresail";
 const PASSWORD: &str = "right-one";
-
-async fn frame(stream: &mut TcpStream) -> Option<(RequestHeader, Bytes)> {
-    let length = stream.read_i32().await.ok()?;
-    let mut body = BytesMut::zeroed(usize::try_from(length).unwrap());
-    stream.read_exact(&mut body).await.ok()?;
-    let mut body = body.freeze();
-    let header = decode_request_header_from_buffer(&mut body).unwrap();
-    Some((header, body))
-}
-
-async fn answer<T: Encodable + HeaderVersion>(stream: &mut TcpStream, to: &RequestHeader, body: &T) {
-    let version = to.request_api_version;
-    let mut frame = BytesMut::new();
-    let header = ResponseHeader::default().with_correlation_id(to.correlation_id);
-    header.encode(&mut frame, T::header_version(version)).unwrap();
-    body.encode(&mut frame, version).unwrap();
-    let mut whole = BytesMut::new();
-    whole.put_i32(frame.len() as i32);
-    whole.extend_from_slice(&frame);
-    let _ = stream.write_all(&whole).await;
-}
-
-fn api<R: Request>(max: i16) -> ApiVersion {
-    ApiVersion::default().with_api_key(R::KEY).with_min_version(0).with_max_version(max)
-}
 
 /// The server's side of SCRAM-SHA-256: its challenge, and its judgement of the proof.
 fn challenge(first: &str) -> String {

@@ -1,6 +1,6 @@
 //! One TLS set-up against a server that shows a certificate for `broker.test` and demands one from its clients.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 use std::sync::Arc;
 

@@ -344,7 +344,7 @@ mod tests {
         let selectors: Vec<_> =
             found.selectors.iter().map(|w| (w.text.as_str(), w.window.as_secs())).collect();
         assert_eq!(selectors, [(r#"http_requests_total{app="web",code=~"5.."}"#, 120), ("up", 600)]);
-        assert_eq!(found.span(), Duration::from_secs(1_200));
+        assert_eq!(found.span(), Duration::from_mins(20));
     }
 
     #[test]
@@ -443,7 +443,7 @@ mod tests {
 
     #[test]
     fn a_slow_scrape_is_allowed_its_own_pace() {
-        let pace = [Some(Duration::from_secs(120))];
+        let pace = [Some(Duration::from_mins(2))];
         let reading = date(sample(NOW), &[newest_at(NOW - 200)], &pace, now(), Freshness::default());
         assert_eq!(reading, Reading::Fresh(sample(NOW - 200)));
     }

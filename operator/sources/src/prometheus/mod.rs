@@ -339,7 +339,7 @@ mod tests {
 
     #[test]
     fn a_long_back_fill_is_cut_into_windows_without_overlap_or_hole() {
-        let minute = Duration::from_secs(60);
+        let minute = Duration::from_mins(1);
         let two_weeks = 14 * 24 * 3_600;
         let windows = chunks(at(0), at(two_weeks), minute);
         assert_eq!(windows.len(), 3);
@@ -355,8 +355,8 @@ mod tests {
 
     #[test]
     fn a_window_of_one_instant_is_one_chunk() {
-        assert_eq!(chunks(at(7), at(7), Duration::from_secs(60)), [(at(7), at(7))]);
-        assert_eq!(chunks(at(8), at(7), Duration::from_secs(60)), []);
+        assert_eq!(chunks(at(7), at(7), Duration::from_mins(1)), [(at(7), at(7))]);
+        assert_eq!(chunks(at(8), at(7), Duration::from_mins(1)), []);
     }
 
     #[test]

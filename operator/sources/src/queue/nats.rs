@@ -101,8 +101,7 @@ impl Nats {
                 fingerprint.add(username);
                 fingerprint.add(password.expose_secret());
             }
-            Auth::Token(secret) => fingerprint.add(secret.expose_secret()),
-            Auth::Credentials(secret) => fingerprint.add(secret.expose_secret()),
+            Auth::Token(secret) | Auth::Credentials(secret) => fingerprint.add(secret.expose_secret()),
         }
         let tls = match &config.tls {
             None => None,

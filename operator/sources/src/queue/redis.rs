@@ -78,7 +78,10 @@ struct Login {
 
 impl fmt::Debug for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Redis").field("server", &self.server.name).field("queue", &self.queue).finish()
+        f.debug_struct("Redis")
+            .field("server", &self.server.name)
+            .field("queue", &self.queue)
+            .finish_non_exhaustive()
     }
 }
 
@@ -315,7 +318,7 @@ mod tests {
     #[test]
     fn an_entry_id_tells_its_age_unless_it_was_chosen() {
         let now = Timestamp::from_millisecond(1_700_000_060_000).unwrap();
-        assert_eq!(age_of("1700000000000-3", now), Some(Duration::from_secs(60)));
+        assert_eq!(age_of("1700000000000-3", now), Some(Duration::from_mins(1)));
         assert_eq!(age_of("42-0", now), None);
         assert_eq!(age_of("x", now), None);
     }

@@ -138,10 +138,10 @@ impl Server {
     fn meaning(&self, error: &lapin::Error, what: &str) -> Absence {
         let reason = match error.kind() {
             ErrorKind::ProtocolError(protocol) => match protocol.kind() {
-                AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND) => AbsenceReason::NotFound,
+                // The second is the answer to a virtual host that isn't there, or isn't this user's.
+                AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND)
+                | AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED) => AbsenceReason::NotFound,
                 AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => AbsenceReason::Unauthorized,
-                // The answer to a virtual host that isn't there, or isn't this user's.
-                AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED) => AbsenceReason::NotFound,
                 _ => AbsenceReason::ServerError,
             },
             ErrorKind::IOError(io) if io.kind() == std::io::ErrorKind::TimedOut => AbsenceReason::Timeout,
@@ -157,6 +157,9 @@ impl Server {
 
 impl fmt::Debug for Amqp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Amqp").field("server", &self.server.name).field("queue", &self.queue).finish()
+        f.debug_struct("Amqp")
+            .field("server", &self.server.name)
+            .field("queue", &self.queue)
+            .finish_non_exhaustive()
     }
 }
