@@ -150,17 +150,15 @@ fn found(value: &Value) -> anyhow::Result<Vec<Record>> {
     }
 }
 
-fn from_trace(
-    args: &Args,
-    lines: impl Iterator<Item = std::io::Result<String>>,
-) -> anyhow::Result<Record> {
+fn from_trace(args: &Args, lines: impl Iterator<Item = std::io::Result<String>>) -> anyhow::Result<Record> {
     let mut chosen: Option<Value> = None;
     for (i, line) in lines.enumerate() {
         let line = line.context("can't read")?;
         if line.trim().is_empty() {
             continue;
         }
-        let tick: Value = serde_json::from_str(&line).with_context(|| format!("line {} isn't JSON", i + 1))?;
+        let tick: Value =
+            serde_json::from_str(&line).with_context(|| format!("line {} isn't JSON", i + 1))?;
         let run = tick.get("run").and_then(Value::as_str);
         if run.is_some_and(|run| run != args.run) {
             continue;
@@ -193,10 +191,9 @@ fn from_cluster(args: &Args) -> anyhow::Result<Record> {
         policies.get(name).await.with_context(|| format!("can't get the policy {name}"))
     })?;
     let status = serde_json::to_value(&policy.status)?;
-    found(&status)?
-        .into_iter()
-        .next()
-        .with_context(|| format!("{name} has no decision yet; its conditions say why: kubectl describe asp {name}"))
+    found(&status)?.into_iter().next().with_context(|| {
+        format!("{name} has no decision yet; its conditions say why: kubectl describe asp {name}")
+    })
 }
 
 #[cfg(test)]

@@ -28,7 +28,8 @@ pub(super) struct Screen {
     tally: [Tally; 2],
     last: Option<Last>,
     drawn: usize,
-    words: Option<String>,
+    words: Option<decide::LimitReason>,
+    told: u32,
 }
 
 /// Means of the last few hours, one number a column.
@@ -71,6 +72,7 @@ impl Screen {
             last: None,
             drawn: 0,
             words: None,
+            told: 0,
         }
     }
 
@@ -108,17 +110,26 @@ impl Screen {
 
     /// Large changes are news, and so is the first word of a limit that holds something.
     fn tell_change(&mut self, clock: &str, moment: &Moment, why: &str) {
-        let (from, to) = (moment.ours.current, moment.ours.desired);
-        let large = f64::from(to.abs_diff(from)) >= (f64::from(from) * 0.2).max(3.0);
+        // Small steps add up until they are worth a line.
+        let to = moment.ours.desired;
+        let large =
+            self.told > 0 && f64::from(to.abs_diff(self.told)) >= (f64::from(self.told) * 0.25).max(4.0);
         let held = moment.record.as_ref().and_then(|r| {
             use decide::LimitReason as R;
             let loud =
                 [R::MetricMissing, R::DataJustReturned, R::PodsNotStarting, R::PanicHold, R::UnexplainedDrop];
-            r.recommendation.limits.iter().find(|l| loud.contains(&l.reason)).map(|l| l.reason.to_string())
+            let limit = r.recommendation.limits.iter().find(|l| loud.contains(&l.reason));
+            let missing = (!r.recommendation.data_fresh).then_some(R::MetricMissing);
+            limit.map(|l| l.reason).or(missing)
         });
-        let fresh = held.is_some() && held != self.words;
+        // The first look at an empty window is nothing to tell.
+        let fresh = held.is_some() && held != self.words && self.told > 0;
         if large || fresh {
-            self.tell(format!("{clock}  Foresail: {why}"));
+            let missing = if held == Some(decide::LimitReason::MetricMissing) { "no metric: " } else { "" };
+            self.tell(format!("{clock}  Foresail: {missing}{why}"));
+        }
+        if large || fresh || self.told == 0 {
+            self.told = to;
         }
         self.words = held;
     }
@@ -171,7 +182,12 @@ impl Screen {
             format!("\x1b[1mforesail demo\x1b[0m   {}   {speed}{page}   Ctrl-C ends", last.clock),
             String::new(),
             format!("{:8}  {load:30}{}\x1b[2m{ahead}\x1b[0m", "load", self.load.draw(load_top)),
-            format!("{:8}  {:30}{}", "Foresail", numbers(last.replicas, Some(last.need)), self.ours.draw(top)),
+            format!(
+                "{:8}  {:30}{}",
+                "Foresail",
+                numbers(last.replicas, Some(last.need)),
+                self.ours.draw(top)
+            ),
             format!("{:8}  {:30}{}", "HPA 70%", numbers(last.hpa, None), self.hpa.draw(top)),
             String::new(),
             format!("so far    Foresail {}", tally(&self.tally[0])),

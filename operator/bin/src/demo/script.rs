@@ -56,12 +56,26 @@ pub(super) enum SceneKind {
     Crash,
 }
 
-const SCENES: [Scene; 4] = [
+const SCENES: [Scene; 6] = [
     Scene {
         from: 7.0,
-        to: 10.0,
+        to: 11.0,
         begins: "The morning ramp, as every day",
         ends: "The morning ramp is over",
+        kind: SceneKind::Ordinary,
+    },
+    Scene {
+        from: 9.0,
+        to: 9.75,
+        begins: "The newsletter is out: more than double the load within three minutes, as every day",
+        ends: "Everybody has read it",
+        kind: SceneKind::Ordinary,
+    },
+    Scene {
+        from: 17.0,
+        to: 17.75,
+        begins: "The evening's newsletter, as every day",
+        ends: "Everybody has read that too",
         kind: SceneKind::Ordinary,
     },
     Scene {
@@ -79,9 +93,9 @@ const SCENES: [Scene; 4] = [
         kind: SceneKind::Outage,
     },
     Scene {
-        from: 18.5,
-        to: 18.75,
-        begins: "A bad release: every new pod crash-loops for 15 minutes",
+        from: 18.4,
+        to: 18.85,
+        begins: "A bad release: every new pod crash-loops for half an hour",
         ends: "The release is rolled back",
         kind: SceneKind::Crash,
     },
@@ -137,12 +151,22 @@ fn load(minute: u64, seed: u64) -> f64 {
     let hour = of_day / 60.0;
     let bump = |middle: f64, width: f64| (-((hour - middle) / width).powi(2)).exp();
     let night = 320.0;
-    let shape = 1_500.0 * bump(11.0, 2.6) + 1_150.0 * bump(15.5, 2.4) + 2_000.0 * bump(20.0, 1.8);
+    let shape = 1_500.0 * bump(11.0, 2.6) + 1_150.0 * bump(15.5, 2.4) + 2_000.0 * bump(20.0, 1.3);
     // The recording begins on a Thursday.
     let weekend = matches!(day % 7, 2 | 3);
     let week = if weekend { 0.8 } else { 1.0 };
     let sale = if day == KNOWN_DAYS { flash_sale(hour) } else { 1.0 };
-    (night + shape * week) * sale * (1.0 + 0.03 * noise(minute, seed))
+    (night + shape * week) * newsletter(hour) * sale * (1.0 + 0.03 * noise(minute, seed))
+}
+
+/// Twice a day, a newsletter: more than double within three minutes, then back over half an hour.
+fn newsletter(hour: f64) -> f64 {
+    let read_at = if hour < 17.0 { 9.0 } else { 17.0 };
+    let minutes = (hour - read_at) * 60.0;
+    if minutes < 0.0 {
+        return 1.0;
+    }
+    1.0 + 1.2 * (minutes / 3.0).min(1.0) * (-(minutes - 3.0).max(0.0) / 12.0).exp()
 }
 
 /// Up to double within five minutes, then slowly back.

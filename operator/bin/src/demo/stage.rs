@@ -14,7 +14,10 @@ use series::{Forecast, Series, time};
 
 use super::script::{HOURS, PER_REPLICA, Script};
 
-const STARTUP: Duration = Duration::from_secs(60);
+/// A pod of a shop takes its time to start.
+const STARTUP: Duration = Duration::from_secs(90);
+/// The share of time the promise is to be kept.
+const PROTECTION: f64 = 0.995;
 
 /// The simulated cluster.
 pub(super) struct Stage {
@@ -46,6 +49,7 @@ impl Stage {
     /// Learns the known weeks and lets the HPA run through the day.
     pub(super) fn build(script: &Script) -> anyhow::Result<Self> {
         let mut policy = Policy::simple(2, 120, PER_REPLICA);
+        policy.protection = PROTECTION;
         policy.lead_time = LeadTime::Measured { until_known: STARTUP * 2 };
         if let Some(metric) = policy.metrics.first_mut() {
             "requests".clone_into(&mut metric.name);
