@@ -21,6 +21,9 @@ need chromium chromium
 need curl curl
 need git git
 need cc gcc
+# librdkafka, the Kafka broker of the tests, is built from source.
+need c++ g++
+need make make
 need cmake cmake
 need pkg-config pkg-config
 need protoc protobuf-compiler
