@@ -22,7 +22,8 @@ impl Cluster {
     pub(crate) async fn config(&self) -> anyhow::Result<Config> {
         let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
         if let Some(path) = &self.kubeconfig {
-            let kubeconfig = Kubeconfig::read_from(path).with_context(|| format!("can't read {}", path.display()))?;
+            let kubeconfig =
+                Kubeconfig::read_from(path).with_context(|| format!("can't read {}", path.display()))?;
             return Ok(Config::from_custom_kubeconfig(kubeconfig, &options).await?);
         }
         if self.context.is_some() {

@@ -106,7 +106,8 @@ pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
         Format::Json => println!("{}", serde_json::to_string_pretty(&comparison)?),
     }
     if let Some(path) = &args.html {
-        std::fs::write(path, html(&comparison, &title)).with_context(|| format!("can't write {}", path.display()))?;
+        std::fs::write(path, html(&comparison, &title))
+            .with_context(|| format!("can't write {}", path.display()))?;
         eprintln!("wrote {}", path.display());
     }
     if let Some(path) = &args.trace_out {
@@ -141,8 +142,8 @@ fn progress(length: u64) -> ProgressBar {
 fn intent(args: &Args) -> anyhow::Result<Option<Intent>> {
     let Some(path) = &args.policy else { return Ok(None) };
     let text = std::fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))?;
-    let policy: AutoscalePolicy =
-        serde_saphyr::from_str(&text).with_context(|| format!("{} isn't an AutoscalePolicy", path.display()))?;
+    let policy: AutoscalePolicy = serde_saphyr::from_str(&text)
+        .with_context(|| format!("{} isn't an AutoscalePolicy", path.display()))?;
     match validate::validate(&policy.spec, Duration::from_secs(15)) {
         Ok(intent) => Ok(Some(intent)),
         Err(found) => {
@@ -293,5 +294,9 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 
 fn parse_percent(text: &str) -> Result<f64, String> {
     let number: f64 = text.trim_end_matches('%').parse().map_err(|_| format!("{text:?} is no percentage"))?;
-    if (50.0..=99.99).contains(&number) { Ok(number / 100.0) } else { Err(format!("{text} isn't from 50% to 99.99%")) }
+    if (50.0..=99.99).contains(&number) {
+        Ok(number / 100.0)
+    } else {
+        Err(format!("{text} isn't from 50% to 99.99%"))
+    }
 }

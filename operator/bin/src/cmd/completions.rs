@@ -11,6 +11,7 @@ pub(crate) struct Args {
     shell: clap_complete::Shell,
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "every subcommand has the same signature")]
 pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
     clap_complete::generate(args.shell, &mut cli::command(), "foresail", &mut std::io::stdout());
     Ok(ExitCode::SUCCESS)

@@ -147,7 +147,11 @@ async fn cluster(client: &Client, findings: &mut Findings) -> bool {
             }
         }
         Err(error) => {
-            findings.broken(area, format!("the API server doesn't answer: {error}"), "check the address and the network");
+            findings.broken(
+                area,
+                format!("the API server doesn't answer: {error}"),
+                "check the address and the network",
+            );
             return false;
         }
     }
@@ -236,7 +240,11 @@ async fn permissions(client: &Client, account: Option<&str>, findings: &mut Find
                 denied.push(format!("{verb} {resource}{slash}{subresource}"));
             }
             Err(error) => {
-                findings.warn(area, format!("can't ask for permissions: {error}"), "ask a cluster administrator");
+                findings.warn(
+                    area,
+                    format!("can't ask for permissions: {error}"),
+                    "ask a cluster administrator",
+                );
                 return;
             }
         }
@@ -301,7 +309,11 @@ async fn policies(client: &Client, args: &Args, findings: &mut Findings) {
     let policies = match api.list(&ListParams::default()).await {
         Ok(list) => list.items,
         Err(error) => {
-            findings.broken(area, format!("can't list policies: {error}"), "install the resource definitions");
+            findings.broken(
+                area,
+                format!("can't list policies: {error}"),
+                "install the resource definitions",
+            );
             return;
         }
     };
@@ -317,7 +329,11 @@ async fn policies(client: &Client, args: &Args, findings: &mut Findings) {
             }
             Err(invalid) => {
                 for each in invalid {
-                    findings.broken(area, format!("{name}: spec.{} is {}", each.field, each.value), each.remedy);
+                    findings.broken(
+                        area,
+                        format!("{name}: spec.{} is {}", each.field, each.value),
+                        each.remedy,
+                    );
                 }
             }
         }
@@ -327,14 +343,24 @@ async fn policies(client: &Client, args: &Args, findings: &mut Findings) {
 fn conditions(policy: &AutoscalePolicy, name: &str, findings: &mut Findings) {
     let area = "policies";
     let Some(status) = &policy.status else {
-        findings.warn(area, format!("{name} was never looked at"), "check that Foresail runs and looks after the namespace");
+        findings.warn(
+            area,
+            format!("{name} was never looked at"),
+            "check that Foresail runs and looks after the namespace",
+        );
         return;
     };
     if status.observed_generation != policy.metadata.generation {
-        findings.warn(area, format!("{name}: the last change wasn't seen yet"), "wait, or look at Foresail's logs");
+        findings.warn(
+            area,
+            format!("{name}: the last change wasn't seen yet"),
+            "wait, or look at Foresail's logs",
+        );
     }
     match status.conditions.iter().find(|c| c.type_ == "Ready") {
-        Some(ready) if ready.status == "True" => findings.good(area, format!("{name} is Ready ({})", ready.reason)),
+        Some(ready) if ready.status == "True" => {
+            findings.good(area, format!("{name} is Ready ({})", ready.reason));
+        }
         Some(ready) => findings.broken(
             area,
             format!("{name} isn't Ready: {}", ready.reason),
@@ -365,7 +391,9 @@ async fn queries(
         let area = "queries";
         match ask(&pool, address, query).await {
             Ok(value) => findings.good(area, format!("{name}: {} is {value}", signal.name)),
-            Err(absence) => findings.broken(area, format!("{name}: {} gives no value", signal.name), absence.to_string()),
+            Err(absence) => {
+                findings.broken(area, format!("{name}: {} gives no value", signal.name), absence.to_string());
+            }
         }
     }
 }
@@ -379,7 +407,11 @@ async fn ask(pool: &sources::Pool, address: &str, query: &str) -> Result<f64, se
 async fn prometheus(address: Option<&str>, findings: &mut Findings) {
     let area = "Prometheus";
     let Some(address) = address else {
-        findings.warn(area, "no --prometheus-url given", "name the one that Foresail is started with to check it");
+        findings.warn(
+            area,
+            "no --prometheus-url given",
+            "name the one that Foresail is started with to check it",
+        );
         return;
     };
     let pool = sources::Pool::default();
@@ -397,7 +429,11 @@ async fn prometheus(address: Option<&str>, findings: &mut Findings) {
     let age = "min(time() - timestamp(up))";
     if let Ok(age) = ask(&pool, address, age).await {
         if age > 120.0 {
-            findings.warn(area, format!("the newest sample is {age:.0} s old"), "look at Prometheus' own targets");
+            findings.warn(
+                area,
+                format!("the newest sample is {age:.0} s old"),
+                "look at Prometheus' own targets",
+            );
         } else {
             findings.good(area, format!("the newest sample is {age:.0} s old"));
         }

@@ -58,7 +58,10 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if args.end {
         println!("{} goes on scaling", args.name);
     } else {
-        println!("{} is paused until {until}; end it sooner with `foresail pause {} --end`", args.name, args.name);
+        println!(
+            "{} is paused until {until}; end it sooner with `foresail pause {} --end`",
+            args.name, args.name
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -212,7 +212,7 @@ async fn operate(args: Args, metrics: Metrics) -> anyhow::Result<()> {
     let (progress, got) = watch::channel(Progress::Waiting("starting".to_owned()));
     let ready = tokio::spawn(readiness(web.probes().check("controller"), got));
     let told = tokio::spawn(tell_leader(snapshot.clone(), leads, instance.clone()));
-    let heartbeat = web.probes().heartbeat("controller", Duration::from_secs(60).max(args.interval * 4));
+    let heartbeat = web.probes().heartbeat("controller", Duration::from_mins(1).max(args.interval * 4));
     let lease = args.leader_election.then(|| LeaseSettings {
         duration: args.lease_duration.max(Duration::from_secs(3)),
         ..LeaseSettings::new(own_namespace, args.leader_election_name.clone(), instance.clone())
@@ -335,7 +335,7 @@ async fn tell_leader(
         snapshot.send_modify(|snapshot| {
             let meta = Arc::make_mut(&mut snapshot.meta);
             meta.leader = now.ours;
-            meta.leader_name = now.holder.clone();
+            meta.leader_name.clone_from(&now.holder);
             meta.instance.clone_from(&instance);
         });
         if leadership.changed().await.is_err() {

@@ -1,5 +1,6 @@
 //! `foresail status`: the policies as a table, from what their status says. Works without access to Foresail itself.
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -52,10 +53,16 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 async fn list(client: &Client, args: &Args, namespace: String) -> anyhow::Result<Vec<AutoscalePolicy>> {
     let namespace = args.namespace.clone().unwrap_or(namespace);
-    let api: Api<AutoscalePolicy> =
-        if args.all_namespaces { Api::all(client.clone()) } else { Api::namespaced(client.clone(), &namespace) };
+    let api: Api<AutoscalePolicy> = if args.all_namespaces {
+        Api::all(client.clone())
+    } else {
+        Api::namespaced(client.clone(), &namespace)
+    };
     if let Some(name) = &args.name {
-        let policy = api.get(name).await.with_context(|| format!("can't read AutoscalePolicy {name} in {namespace}"))?;
+        let policy = api
+            .get(name)
+            .await
+            .with_context(|| format!("can't read AutoscalePolicy {name} in {namespace}"))?;
         return Ok(vec![policy]);
     }
     let list = api.list(&ListParams::default()).await.context("can't list AutoscalePolicies")?;
@@ -72,7 +79,8 @@ fn table(policies: &[AutoscalePolicy], with_namespace: bool, now: Timestamp) -> 
     if policies.is_empty() {
         return "No policies. A first one: https://github.com/foresail/foresail#readme\n".to_owned();
     }
-    let mut header = vec!["NAME", "TARGET", "MODE", "REPLICAS", "DRIVER", "READY", "FORECAST", "NEXT", "DECIDED"];
+    let mut header =
+        vec!["NAME", "TARGET", "MODE", "REPLICAS", "DRIVER", "READY", "FORECAST", "NEXT", "DECIDED"];
     if with_namespace {
         header.insert(0, "NAMESPACE");
     }
@@ -85,7 +93,8 @@ fn table(policies: &[AutoscalePolicy], with_namespace: bool, now: Timestamp) -> 
     for row in &rows {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(&widths) {
-            line.push_str(&format!("{cell:<width$}   "));
+            // Writing to a String can't fail.
+            let _ = write!(line, "{cell:<width$}   ");
         }
         text.push_str(line.trim_end());
         text.push('\n');
@@ -97,7 +106,8 @@ fn row(policy: &AutoscalePolicy, with_namespace: bool, now: Timestamp) -> Vec<St
     let empty = api::v1alpha1::AutoscalePolicyStatus::default();
     let status = policy.status.as_ref().unwrap_or(&empty);
     let number = |n: Option<i32>| n.map_or("-".to_owned(), |n| n.to_string());
-    let ready = condition(policy, "Ready").map_or("-".to_owned(), |(truth, reason)| format!("{truth} ({reason})"));
+    let ready =
+        condition(policy, "Ready").map_or("-".to_owned(), |(truth, reason)| format!("{truth} ({reason})"));
     let decision = status.decision.as_ref();
     let next = status.forecast.as_ref().and_then(|f| f.next_change.as_ref()).map_or("-".to_owned(), |next| {
         let wait = next.time.as_ref().map_or(String::new(), |t| {

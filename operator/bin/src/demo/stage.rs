@@ -2,11 +2,13 @@
 //! the other; what is done with them, and how fast, is somebody else's.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
 use backtest::{
-    Cadence, Comparison, Contender, FORESAIL, Foresail, Issued, Load, Setup, Tick, USUAL_HPA, replay_recorded,
+    Answer, Cadence, Comparison, Contender, FORESAIL, Foresail, Issued, Load, Scaler, Setup, Tick, USUAL_HPA,
+    View, replay_recorded,
 };
 use decide::{LeadTime, Policy, Record};
 use jiff::Timestamp;
@@ -45,6 +47,23 @@ pub(super) struct Moment {
     pub(super) foreseen: Option<f64>,
 }
 
+/// A replay can't be stopped. Once nobody watches, nothing is decided any more, and the rest of the day passes in a
+/// moment.
+struct Braked<'a> {
+    inner: Foresail,
+    watching: &'a AtomicBool,
+}
+
+impl Scaler for Braked<'_> {
+    fn decide(&mut self, view: &View<'_>, explain: bool) -> Answer {
+        if self.watching.load(Ordering::Relaxed) {
+            self.inner.decide(view, explain)
+        } else {
+            Answer::plain(view.spec)
+        }
+    }
+}
+
 impl Stage {
     /// Learns the known weeks and lets the HPA run through the day.
     pub(super) fn build(script: &Script) -> anyhow::Result<Self> {
@@ -78,15 +97,15 @@ impl Stage {
 
     /// Plays the day; ends early where `watch` says no.
     pub(super) fn run(&self, watch: &mut dyn FnMut(&Moment) -> bool) {
-        let policy = self.setup.policy.clone();
-        let mut scaler = Foresail::new(&self.load, policy, Arc::clone(&self.issued));
-        let (mut index, mut watching) = (0, true);
+        let watching = AtomicBool::new(true);
+        let foresail = Foresail::new(&self.load, self.setup.policy.clone(), Arc::clone(&self.issued));
+        let mut scaler = Braked { inner: foresail, watching: &watching };
+        let mut index = 0;
         replay_recorded(&self.load, &self.setup.world, &mut scaler, FORESAIL, &mut |tick| {
-            // A replay has no brake; once nobody watches, the rest of the day passes in a moment.
             let hpa = self.hpa.get(index).cloned();
             index += 1;
-            if let Some(hpa) = hpa.filter(|_| watching) {
-                watching = watch(&self.moment(tick, hpa));
+            if let Some(hpa) = hpa.filter(|_| watching.load(Ordering::Relaxed)) {
+                watching.store(watch(&self.moment(tick, hpa)), Ordering::Relaxed);
             }
         });
     }

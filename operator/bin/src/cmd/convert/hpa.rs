@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Converted, metric_name, pods_of, resource_metric, skeleton};
 
-pub(super) fn convert(object: &Value) -> anyhow::Result<Converted> {
+pub(super) fn convert(object: &Value) -> Converted {
     let name = object["metadata"]["name"].as_str().unwrap_or("policy");
     let namespace = object["metadata"]["namespace"].as_str().unwrap_or("default");
     let spec = &object["spec"];
@@ -36,7 +36,7 @@ pub(super) fn convert(object: &Value) -> anyhow::Result<Converted> {
     if spec["behavior"].is_object() {
         out["behavior"] = spec["behavior"].clone();
     }
-    Ok(Converted { policy, notes })
+    Converted { policy, notes }
 }
 
 fn one(metric: &Value, namespace: &str, pods: &str, notes: &mut Vec<String>) -> Option<Value> {
@@ -44,13 +44,13 @@ fn one(metric: &Value, namespace: &str, pods: &str, notes: &mut Vec<String>) -> 
         kind @ ("Resource" | "ContainerResource") => {
             let source = if kind == "Resource" { &metric["resource"] } else { &metric["containerResource"] };
             let resource = source["name"].as_str().unwrap_or_default();
-            match source["target"]["averageUtilization"].as_i64() {
-                Some(percent) => resource_metric(resource, percent, namespace, pods, notes),
-                None => {
-                    notes.push(format!("resource {resource} with an absolute target isn't carried over; write a query for it"));
-                    None
-                }
+            if let Some(percent) = source["target"]["averageUtilization"].as_i64() {
+                return resource_metric(resource, percent, namespace, pods, notes);
             }
+            notes.push(format!(
+                "resource {resource} with an absolute target isn't carried over; write a query for it"
+            ));
+            None
         }
         "External" => Some(named(&metric["external"], "", notes)),
         "Pods" => Some(named(&metric["pods"], &format!("namespace=\"{namespace}\",pod=~\"{pods}\""), notes)),
@@ -71,13 +71,18 @@ fn one(metric: &Value, namespace: &str, pods: &str, notes: &mut Vec<String>) -> 
 fn named(source: &Value, more: &str, notes: &mut Vec<String>) -> Value {
     let name = source["metric"]["name"].as_str().unwrap_or_default();
     let labels = source["metric"]["selector"]["matchLabels"].as_object();
-    let mut matchers: Vec<String> =
-        labels.into_iter().flatten().map(|(k, v)| format!("{k}=\"{}\"", v.as_str().unwrap_or_default())).collect();
+    let mut matchers: Vec<String> = labels
+        .into_iter()
+        .flatten()
+        .map(|(k, v)| format!("{k}=\"{}\"", v.as_str().unwrap_or_default()))
+        .collect();
     if !more.is_empty() {
         matchers.push(more.to_owned());
     }
     let braces = if matchers.is_empty() { String::new() } else { format!("{{{}}}", matchers.join(",")) };
-    notes.push(format!("metric {name}: check the query; the metrics API may have renamed or summed it in its own way"));
+    notes.push(format!(
+        "metric {name}: check the query; the metrics API may have renamed or summed it in its own way"
+    ));
     let target = &source["target"];
     let average = !target["averageValue"].is_null();
     let value = if average { &target["averageValue"] } else { &target["value"] };

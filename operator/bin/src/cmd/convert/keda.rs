@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Converted, metric_name, pods_of, resource_metric, skeleton};
 
-pub(super) fn convert(object: &Value) -> anyhow::Result<Converted> {
+pub(super) fn convert(object: &Value) -> Converted {
     let name = object["metadata"]["name"].as_str().unwrap_or("policy");
     let namespace = object["metadata"]["namespace"].as_str().unwrap_or("default");
     let spec = &object["spec"];
@@ -17,7 +17,8 @@ pub(super) fn convert(object: &Value) -> anyhow::Result<Converted> {
             target[key] = spec["scaleTargetRef"][key].clone();
         }
     }
-    let pods = pods_of(target["kind"].as_str().unwrap_or("Deployment"), target["name"].as_str().unwrap_or_default());
+    let pods =
+        pods_of(target["kind"].as_str().unwrap_or("Deployment"), target["name"].as_str().unwrap_or_default());
     out["scaleTargetRef"] = target;
     // KEDA's own defaults.
     out["minReplicas"] = spec["minReplicaCount"].as_i64().unwrap_or(0).into();
@@ -37,7 +38,7 @@ pub(super) fn convert(object: &Value) -> anyhow::Result<Converted> {
         out["behavior"] = behavior.clone();
     }
     remarks(object, &mut notes);
-    Ok(Converted { policy, notes })
+    Converted { policy, notes }
 }
 
 fn server(out: &mut Value, address: &str, notes: &mut Vec<String>) {
@@ -61,11 +62,15 @@ fn unique(mut metric: Value, others: &[Value]) -> Value {
 fn one(trigger: &Value, namespace: &str, pods: &str, notes: &mut Vec<String>) -> Option<Value> {
     let kind = trigger["type"].as_str().unwrap_or_default();
     let told = &trigger["metadata"];
-    let text = |key: &str| told[key].as_str().map(str::to_owned).or_else(|| told[key].as_i64().map(|n| n.to_string()));
+    let text = |key: &str| {
+        told[key].as_str().map(str::to_owned).or_else(|| told[key].as_i64().map(|n| n.to_string()))
+    };
     let name = trigger["name"].as_str().unwrap_or(kind);
     if trigger["authenticationRef"]["name"].is_string() {
         let auth = trigger["authenticationRef"]["name"].as_str().unwrap_or_default();
-        notes.push(format!("trigger {name}: sign-in from TriggerAuthentication {auth} isn't carried over; name its Secrets"));
+        notes.push(format!(
+            "trigger {name}: sign-in from TriggerAuthentication {auth} isn't carried over; name its Secrets"
+        ));
     }
     match kind {
         "prometheus" => Some(prometheus(name, told, notes)),
@@ -129,13 +134,19 @@ fn queue(
             "stream": or_empty("stream"),
             "consumer": or_empty("consumer"),
         }}),
-        "aws-sqs-queue" => json!({"sqs": {"queueUrl": or_empty("queueURL"), "region": or_empty("awsRegion")}}),
+        "aws-sqs-queue" => {
+            json!({"sqs": {"queueUrl": or_empty("queueURL"), "region": or_empty("awsRegion")}})
+        }
         "rabbitmq" => {
-            notes.push(format!("trigger {name}: write queue.rabbitmq with address and sign-in; KEDA keeps both in one string"));
+            notes.push(format!(
+                "trigger {name}: write queue.rabbitmq with address and sign-in; KEDA keeps both in one string"
+            ));
             json!({"rabbitmq": {"queue": or_empty("queueName")}})
         }
         other => {
-            notes.push(format!("trigger {other} isn't carried over; let Prometheus scrape it and write a query"));
+            notes.push(format!(
+                "trigger {other} isn't carried over; let Prometheus scrape it and write a query"
+            ));
             return None;
         }
     };
@@ -170,8 +181,14 @@ fn remarks(object: &Value, notes: &mut Vec<String>) {
         spec["cooldownPeriod"].is_i64(),
         "cooldownPeriod isn't carried over: replicas fall as behavior, forecast and health allow, to 0 as well",
     );
-    remark(spec["idleReplicaCount"].is_i64(), "idleReplicaCount isn't carried over; minReplicas: 0 rests without pods");
-    remark(spec["pollingInterval"].is_i64(), "pollingInterval isn't carried over: every policy is looked at each 15 s");
+    remark(
+        spec["idleReplicaCount"].is_i64(),
+        "idleReplicaCount isn't carried over; minReplicas: 0 rests without pods",
+    );
+    remark(
+        spec["pollingInterval"].is_i64(),
+        "pollingInterval isn't carried over: every policy is looked at each 15 s",
+    );
     remark(
         spec["advanced"]["scalingModifiers"].is_object(),
         "scalingModifiers aren't carried over; put the formula into the query",

@@ -49,8 +49,8 @@ pub(crate) fn convert(text: &str, beside: bool) -> anyhow::Result<Converted> {
     let object: Value = serde_saphyr::from_str(text).context("this isn't one YAML or JSON object")?;
     let kind = object["kind"].as_str().unwrap_or_default();
     let mut converted = match kind {
-        "HorizontalPodAutoscaler" => hpa::convert(&object)?,
-        "ScaledObject" => keda::convert(&object)?,
+        "HorizontalPodAutoscaler" => hpa::convert(&object),
+        "ScaledObject" => keda::convert(&object),
         other => bail!("can't convert kind {other:?}; give a HorizontalPodAutoscaler or a ScaledObject"),
     };
     if beside {
@@ -238,7 +238,10 @@ spec:
         assert_eq!(spec["metrics"][0]["target"], json!(100));
         assert_eq!(spec["metrics"][0]["fallback"], json!({"after": "2m", "minReplicas": 6}));
         let notes = converted.notes.join("\n");
-        assert!(notes.contains("cron") && notes.contains("paused") && notes.contains("cooldownPeriod"), "{notes}");
+        assert!(
+            notes.contains("cron") && notes.contains("paused") && notes.contains("cooldownPeriod"),
+            "{notes}"
+        );
         assert!(!notes.contains("still to do"), "{notes}");
     }
 
