@@ -118,7 +118,10 @@ fn boards() -> Vec<(String, Value)> {
         .filter(|p| p.extension().is_some_and(|e| e == "json"))
         .map(|p| {
             let text = std::fs::read_to_string(&p).expect("a dashboard");
-            (p.file_stem().unwrap().to_string_lossy().into_owned(), serde_json::from_str(&text).expect("JSON"))
+            (
+                p.file_stem().unwrap().to_string_lossy().into_owned(),
+                serde_json::from_str(&text).expect("JSON"),
+            )
         })
         .collect();
     all.sort_by(|a, b| a.0.cmp(&b.0));
@@ -159,10 +162,13 @@ fn dashboards_name_only_metrics_and_labels_that_exist() {
             complaints.extend(known.complaints(&expr).into_iter().map(|c| format!("{name}, {place}: {c}")));
         }
         for variable in board["templating"]["list"].as_array().expect("variables") {
-            if let Some(metric) = variable["definition"].as_str().and_then(|d| d.strip_prefix("label_values(")) {
+            if let Some(metric) =
+                variable["definition"].as_str().and_then(|d| d.strip_prefix("label_values("))
+            {
                 let metric = metric.split(['{', ',']).next().unwrap_or_default();
                 if !known.labels.contains_key(metric) {
-                    complaints.push(format!("{name}, variable {}: there is no metric {metric}", variable["name"]));
+                    complaints
+                        .push(format!("{name}, variable {}: there is no metric {metric}", variable["name"]));
                 }
             }
         }
@@ -174,7 +180,8 @@ fn dashboards_name_only_metrics_and_labels_that_exist() {
 #[test]
 fn rules_name_only_what_exists_and_every_alert_has_a_runbook_and_a_test() {
     let known = Known::new();
-    let tests = std::fs::read_to_string(root().join("dashboards/rules/tests/foresail.yaml")).expect("rule tests");
+    let tests =
+        std::fs::read_to_string(root().join("dashboards/rules/tests/foresail.yaml")).expect("rule tests");
     let mut complaints = Vec::new();
     for (name, expr) in rules("record").into_iter().chain(rules("alert")) {
         complaints.extend(known.complaints(&expr).into_iter().map(|c| format!("{name}: {c}")));
@@ -246,7 +253,10 @@ fn panels_have_titles_descriptions_units_and_the_chosen_data_source() {
 fn committed_files_are_what_the_generators_write() {
     let reference = reference(Metrics::new().entries());
     let committed = std::fs::read_to_string(root().join("docs/reference/metrics.md")).unwrap_or_default();
-    assert!(reference == committed, "run: cargo run -p telemetry --example metrics-reference > docs/reference/metrics.md");
+    assert!(
+        reference == committed,
+        "run: cargo run -p telemetry --example metrics-reference > docs/reference/metrics.md"
+    );
     let build = Command::new(env!("CARGO"))
         .args(["run", "--quiet", "-p", "telemetry", "--example", "dashboards", "--", "--check"])
         .arg(root().join("dashboards/grafana"))
@@ -266,7 +276,14 @@ fn use_all(metrics: &Metrics, keep: &mut Vec<Box<dyn std::any::Any>>, round: u32
         for kind in ["Ready", "DataFresh"] {
             policy.condition(kind, if round.is_multiple_of(7) { Truth::False } else { Truth::True });
         }
-        policy.replicas(ReplicaFigures { current: 5, ready: 4, desired: 6, min: 1, max: 6, unlimited: Some(7.5) });
+        policy.replicas(ReplicaFigures {
+            current: 5,
+            ready: 4,
+            desired: 6,
+            min: 1,
+            max: 6,
+            unlimited: Some(7.5),
+        });
         policy.candidate("rps", CandidateKind::Predictive, Some(7.5));
         policy.candidate("rps", CandidateKind::Backlog, Some(3.0));
         policy.limited("TooManyReplicas");

@@ -23,7 +23,8 @@ fn json_lines_name_their_trace() {
         .expect("the child runs");
     let text = String::from_utf8_lossy(&run.stderr);
     let lines: Vec<serde_json::Value> = text.lines().filter_map(|l| serde_json::from_str(l).ok()).collect();
-    let find = |message: &str| lines.iter().find(|l| l["message"] == message).unwrap_or_else(|| panic!("{text}"));
+    let find =
+        |message: &str| lines.iter().find(|l| l["message"] == message).unwrap_or_else(|| panic!("{text}"));
     let inside = find("scaled");
     assert_eq!(inside["trace_id"].as_str().map(str::len), Some(32), "{inside}");
     assert_eq!(inside["span_id"].as_str().map(str::len), Some(16), "{inside}");
@@ -37,7 +38,8 @@ fn child() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let _entered = runtime.enter();
-    let otlp = Otlp { timeout: Duration::from_millis(100), ..Otlp::new("http://127.0.0.1:1", Protocol::Grpc) };
+    let otlp =
+        Otlp { timeout: Duration::from_millis(100), ..Otlp::new("http://127.0.0.1:1", Protocol::Grpc) };
     let settings = Settings { format: Format::Json, filter: "info".into(), otlp: Some(otlp) };
     let guard = init(&settings, &Metrics::new()).expect("logging is set up");
     tracing::info!("outside");

@@ -17,8 +17,12 @@ use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::
 use opentelemetry_proto::tonic::collector::metrics::v1::{
     ExportMetricsServiceRequest, ExportMetricsServiceResponse,
 };
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
-use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
+    TraceService, TraceServiceServer,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
 use telemetry::metrics::{Metrics, Signal, SignalLabels};
@@ -99,7 +103,8 @@ async fn serve(sink: Sink, protocol: Protocol) -> String {
                 .route(
                     "/v1/traces",
                     post(async |State(sink): State<Sink>, headers: axum::http::HeaderMap, body: Bytes| {
-                        let tenant = headers.get("x-tenant").and_then(|v| v.to_str().ok()).unwrap_or_default();
+                        let tenant =
+                            headers.get("x-tenant").and_then(|v| v.to_str().ok()).unwrap_or_default();
                         sink.headers.lock().unwrap().push(tenant.to_owned());
                         sink.traces.lock().unwrap().push(ExportTraceServiceRequest::decode(body).unwrap());
                     }),
@@ -149,9 +154,10 @@ async fn end(pipeline: Pipeline, deadline: Duration) -> Duration {
 
 fn count(metrics: &Metrics, signal: Signal) -> (u64, u64) {
     let labels = SignalLabels { signal };
-    let of = |f: &prometheus_client::metrics::family::Family<SignalLabels, prometheus_client::metrics::counter::Counter>| {
-        f.get_or_create(&labels).get()
-    };
+    let of = |f: &prometheus_client::metrics::family::Family<
+        SignalLabels,
+        prometheus_client::metrics::counter::Counter,
+    >| { f.get_or_create(&labels).get() };
     (of(&metrics.telemetry_exports), of(&metrics.telemetry_dropped))
 }
 
@@ -184,7 +190,11 @@ async fn one_decision_arrives_whole(protocol: Protocol) {
     assert!(read.parent_span_id == decision.span_id && decide.parent_span_id == decision.span_id);
     assert!(decision.attributes.iter().any(|a| a.key == "policy"));
     let parent = sent.iter().find(|(n, _)| n == "traceparent").map(|(_, v)| v.clone()).expect("traceparent");
-    assert_eq!(parent, format!("00-{trace}-{}-01", hex(&read.span_id)), "calls carry the span they are made in");
+    assert_eq!(
+        parent,
+        format!("00-{trace}-{}-01", hex(&read.span_id)),
+        "calls carry the span they are made in"
+    );
     assert_eq!(sink.headers.lock().unwrap()[0], "team-a");
 
     let logs = sink.logs.lock().unwrap().clone();
@@ -199,8 +209,11 @@ async fn one_decision_arrives_whole(protocol: Protocol) {
 
     let points = sink.metrics.lock().unwrap().clone();
     let resource = format!("{:?}", points[0].resource_metrics[0].resource);
-    assert!(resource.contains("service.name") && resource.contains("foresail-0") && resource.contains("9.9.9"));
-    let names: Vec<_> = points[0].resource_metrics[0].scope_metrics[0].metrics.iter().map(|m| &m.name).collect();
+    assert!(
+        resource.contains("service.name") && resource.contains("foresail-0") && resource.contains("9.9.9")
+    );
+    let names: Vec<_> =
+        points[0].resource_metrics[0].scope_metrics[0].metrics.iter().map(|m| &m.name).collect();
     assert!(names.iter().any(|n| *n == "foresail_policy_decisions_total"), "{names:?}");
     assert!(names.iter().any(|n| *n == "foresail_decision_duration_seconds"));
     assert_eq!(count(&metrics, Signal::Traces), (3, 0));

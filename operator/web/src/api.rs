@@ -109,7 +109,9 @@ fn document(health: &HealthSnapshot, query: &HealthQuery, maintenance: Option<&M
         None => health.status,
         Some(group) => match health.groups.iter().find(|g| &g.name == group) {
             Some(group) => group.status,
-            None => return (404, json!({"status": "unknown", "output": format!("there is no group {group:?}")})),
+            None => {
+                return (404, json!({"status": "unknown", "output": format!("there is no group {group:?}")}));
+            }
         },
     };
     // Nothing to check is nothing wrong.

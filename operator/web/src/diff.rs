@@ -48,10 +48,7 @@ fn health(old: &HealthSnapshot, new: &HealthSnapshot) -> Option<Change> {
     if nodes.is_empty() && removed.is_empty() && old.status == new.status && old.groups == new.groups {
         return None;
     }
-    Some((
-        "health",
-        json!({"status": new.status, "groups": new.groups, "nodes": nodes, "removed": removed}),
-    ))
+    Some(("health", json!({"status": new.status, "groups": new.groups, "nodes": nodes, "removed": removed})))
 }
 
 fn state(n: &HealthNode) -> impl PartialEq + '_ {

@@ -138,7 +138,15 @@ impl Hub {
         let mut beat = tokio::time::interval(self.0.limits.heartbeat);
         beat.reset();
         self.0.metrics.event_streams.inc();
-        Some(Reader { hub: self.clone(), live, closed: self.0.closed.subscribe(), beat, waiting, last, over: false })
+        Some(Reader {
+            hub: self.clone(),
+            live,
+            closed: self.0.closed.subscribe(),
+            beat,
+            waiting,
+            last,
+            over: false,
+        })
     }
 
     /// What somebody missed who last saw `id`; `None` where that can't be told.

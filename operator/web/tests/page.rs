@@ -34,16 +34,18 @@ fn modules(script: &Path) -> PathBuf {
 
 #[test]
 fn the_page_works_in_a_real_browser() {
-    let chromium = std::env::var_os("CHROMIUM").map(PathBuf::from).or_else(|| {
-        program(&["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"])
-    });
-    let chromium = chromium.expect("Chromium is needed: install the package `chromium`, or name one in CHROMIUM");
+    let chromium = std::env::var_os("CHROMIUM")
+        .map(PathBuf::from)
+        .or_else(|| program(&["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]));
+    let chromium =
+        chromium.expect("Chromium is needed: install the package `chromium`, or name one in CHROMIUM");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/page");
     let built = std::env::current_exe().expect("the test's own path");
     let profile = built.parent().and_then(Path::parent).expect("target/PROFILE/deps");
     let preview = profile.join("examples/preview");
     // `cargo test --test page` alone doesn't build examples, and an old one would test the wrong thing.
-    let build = Command::new(env!("CARGO")).args(["build", "--quiet", "-p", "web", "--example", "preview"]).status();
+    let build =
+        Command::new(env!("CARGO")).args(["build", "--quiet", "-p", "web", "--example", "preview"]).status();
     assert!(build.expect("cargo runs").success() && preview.is_file(), "{}", preview.display());
     let run = Command::new("node")
         .arg(script.join("page.mjs"))

@@ -131,7 +131,11 @@ async fn every_answer_is_guarded_and_files_are_tagged() {
     assert_eq!(ask(&router, "/api/v1/policies").await.1["cache-control"], "no-store");
     for method in ["POST", "PUT", "DELETE", "PATCH"] {
         let request = Request::builder().method(method).uri("/api/v1/policies").body(Body::empty()).unwrap();
-        assert_eq!(router.clone().oneshot(request).await.unwrap().status(), 405, "{method}: there is nothing to write");
+        assert_eq!(
+            router.clone().oneshot(request).await.unwrap().status(),
+            405,
+            "{method}: there is nothing to write"
+        );
     }
 }
 
@@ -142,7 +146,8 @@ async fn policies_are_listed_filtered_and_found() {
     let list = |text: String| serde_json::from_str::<serde_json::Value>(&text).unwrap();
     let all = list(ask(&router, "/api/v1/policies").await.2);
     assert_eq!(all["meta"]["version"], "1.2.3");
-    let names: Vec<_> = all["items"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
+    let names: Vec<_> =
+        all["items"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["api", "web"]);
     assert_eq!(list(ask(&router, "/api/v1/policies?namespace=x").await.2)["items"], serde_json::json!([]));
     let one = list(ask(&router, "/api/v1/policies/shop/web").await.2);
@@ -167,7 +172,10 @@ async fn health_is_told_as_health_json_with_the_announcement() {
     web.announce(maintenance(), false);
     let (code, _, text) = ask(&web.router(), "/health?group=shop&verbose").await;
     assert_eq!(code, 503);
-    assert!(text.contains(r#""group":"shop","verbose":true"#) && text.contains("gracePeriodSeconds"), "{text}");
+    assert!(
+        text.contains(r#""group":"shop","verbose":true"#) && text.contains("gracePeriodSeconds"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -178,8 +186,14 @@ async fn metrics_count_the_answers() {
     ask(&router, "/wp-login.php").await;
     let (_, headers, text) = ask(&router, "/metrics").await;
     assert!(headers["content-type"].to_str().unwrap().starts_with("application/openmetrics-text"));
-    assert!(text.contains(r#"foresail_http_requests_total{route="/api/v1/policies",code="2xx"} 1"#), "{text}");
-    assert!(text.contains(r#"route="other",code="4xx"} 1"#), "paths that don't exist make no series of their own");
+    assert!(
+        text.contains(r#"foresail_http_requests_total{route="/api/v1/policies",code="2xx"} 1"#),
+        "{text}"
+    );
+    assert!(
+        text.contains(r#"route="other",code="4xx"} 1"#),
+        "paths that don't exist make no series of their own"
+    );
 }
 
 /// Reads a stream until `word` comes.
@@ -207,7 +221,10 @@ async fn a_reader_hears_of_changes_and_of_the_end_and_the_server_stops() {
         let _ = stopped.await;
     }));
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    stream.write_all(b"GET /api/v1/events HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n\r\n").await.unwrap();
+    stream
+        .write_all(b"GET /api/v1/events HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n\r\n")
+        .await
+        .unwrap();
     let hello = until(&mut stream, "event: hello").await;
     assert!(hello.contains("text/event-stream") && hello.contains("x-accel-buffering: no"), "{hello}");
     let mut changed = policy("web");

@@ -4,7 +4,8 @@
 
 use crate::grafana::{Board, Look, Panel, Row};
 
-const NAMESPACE: (&str, &str, bool) = ("namespace", "label_values(foresail_policy_info{job=~\"$job\"}, namespace)", true);
+const NAMESPACE: (&str, &str, bool) =
+    ("namespace", "label_values(foresail_policy_info{job=~\"$job\"}, namespace)", true);
 const POLICIES: (&str, &str, bool) =
     ("policy", "label_values(foresail_policy_info{job=~\"$job\", namespace=~\"$namespace\"}, policy)", true);
 const POLICY: (&str, &str, bool) =
@@ -228,7 +229,8 @@ fn queues() -> Board {
 }
 
 fn health() -> Board {
-    let component = |metric: &str| format!("max by (namespace, component) ({metric}{{{J}, namespace=~\"$namespace\"}})");
+    let component =
+        |metric: &str| format!("max by (namespace, component) ({metric}{{{J}, namespace=~\"$namespace\"}})");
     Board {
         uid: "foresail-health",
         title: "Foresail / Health",

@@ -189,7 +189,9 @@ impl Panel {
                 .words
                 .iter()
                 .enumerate()
-                .map(|(i, (value, text, colour))| ((*value).to_owned(), json!({"text": text, "color": colour, "index": i})))
+                .map(|(i, (value, text, colour))| {
+                    ((*value).to_owned(), json!({"text": text, "color": colour, "index": i}))
+                })
                 .collect();
             defaults["mappings"] = json!([{"type": "value", "options": options}]);
         }
@@ -217,18 +219,24 @@ impl Panel {
             .dashed
             .iter()
             .map(|n| {
-                by(n, json!([
-                    {"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [8, 6]}},
-                    {"id": "custom.fillOpacity", "value": 0},
-                ]))
+                by(
+                    n,
+                    json!([
+                        {"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [8, 6]}},
+                        {"id": "custom.fillOpacity", "value": 0},
+                    ]),
+                )
             })
             .collect();
         if let Some((upper, lower)) = self.band {
-            all.push(by(upper, json!([
-                {"id": "custom.fillBelowTo", "value": lower},
-                {"id": "custom.lineWidth", "value": 0},
-                {"id": "custom.fillOpacity", "value": 25},
-            ])));
+            all.push(by(
+                upper,
+                json!([
+                    {"id": "custom.fillBelowTo", "value": lower},
+                    {"id": "custom.lineWidth", "value": 0},
+                    {"id": "custom.fillOpacity", "value": 25},
+                ]),
+            ));
         }
         all
     }
@@ -240,13 +248,17 @@ impl Panel {
                 "reduceOptions": reduce, "colorMode": if self.steps.is_empty() && self.words.is_empty() { "none" } else { "value" },
                 "graphMode": "none", "textMode": "auto", "justifyMode": "auto", "orientation": "auto",
             }),
-            Look::Bars => json!({"reduceOptions": reduce, "displayMode": "basic", "orientation": "horizontal"}),
+            Look::Bars => {
+                json!({"reduceOptions": reduce, "displayMode": "basic", "orientation": "horizontal"})
+            }
             Look::Table => json!({"showHeader": true, "cellHeight": "sm", "footer": {"show": false}}),
             Look::Heatmap => json!({
                 "calculate": false, "yAxis": {"unit": self.unit}, "color": {"mode": "scheme", "scheme": "Purples", "steps": 32},
                 "cellGap": 1, "tooltip": {"mode": "single", "showColorScale": true},
             }),
-            Look::States => json!({"mergeValues": true, "showValue": "auto", "legend": {"displayMode": "list", "placement": "bottom"}}),
+            Look::States => {
+                json!({"mergeValues": true, "showValue": "auto", "legend": {"displayMode": "list", "placement": "bottom"}})
+            }
             _ => json!({
                 "legend": {"displayMode": "list", "placement": "bottom", "showLegend": true},
                 "tooltip": {"mode": "multi", "sort": "desc"},
@@ -304,7 +316,8 @@ impl Board {
 
     fn annotations(&self) -> Value {
         let policies = self.variables.iter().any(|(n, ..)| *n == "policy");
-        let among = if policies { r#"namespace=~"$namespace", policy=~"$policy""# } else { r#"namespace=~".+""# };
+        let among =
+            if policies { r#"namespace=~"$namespace", policy=~"$policy""# } else { r#"namespace=~".+""# };
         json!([
             {
                 "name": "Replicas changed", "enable": policies, "hide": false, "iconColor": "purple", "datasource": source(),

@@ -26,7 +26,8 @@ fn main() -> ExitCode {
             }
             eprintln!("{} is stale: cargo run -p telemetry --example dashboards", path.display());
             stale = true;
-        } else if let Err(error) = std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&path, text)) {
+        } else if let Err(error) = std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&path, text))
+        {
             eprintln!("{}: {error}", path.display());
             return ExitCode::FAILURE;
         }

@@ -113,9 +113,9 @@ pub fn reference(entries: &[Entry]) -> String {
          | name | type | labels | what it says |\n|---|---|---|---|\n",
     );
     for entry in entries {
-        let labels =
-            entry.labels.iter().map(|l| format!("`{l}`")).collect::<Vec<_>>().join(", ");
-        let _ = writeln!(page, "| `{}` | {} | {} | {} |", entry.name, entry.kind.as_str(), labels, entry.help);
+        let labels = entry.labels.iter().map(|l| format!("`{l}`")).collect::<Vec<_>>().join(", ");
+        let _ =
+            writeln!(page, "| `{}` | {} | {} | {} |", entry.name, entry.kind.as_str(), labels, entry.help);
     }
     page
 }

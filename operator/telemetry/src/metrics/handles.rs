@@ -25,12 +25,7 @@ impl Owned {
     }
 
     /// The metric of `labels`, remembered under `name` for removal.
-    fn get<L, M, C>(
-        &self,
-        name: &'static str,
-        family: fn(&Families) -> &Family<L, M, C>,
-        labels: L,
-    ) -> M
+    fn get<L, M, C>(&self, name: &'static str, family: fn(&Families) -> &Family<L, M, C>, labels: L) -> M
     where
         L: Clone + Hash + Eq + Send + Sync + 'static,
         M: Clone + 'static,
@@ -501,4 +496,3 @@ impl std::fmt::Debug for ReceiverMetrics {
         f.debug_struct("ReceiverMetrics").field("labels", &self.labels).finish_non_exhaustive()
     }
 }
-

@@ -113,7 +113,11 @@ mod tests {
         let mut names: Vec<&str> = metrics.entries().iter().map(|e| e.name.as_str()).collect();
         for entry in metrics.entries() {
             assert_eq!(entry.kind == Kind::Counter, entry.name.ends_with("_total"), "{}", entry.name);
-            assert!(entry.name.starts_with("foresail_") || entry.name.starts_with("process_"), "{}", entry.name);
+            assert!(
+                entry.name.starts_with("foresail_") || entry.name.starts_with("process_"),
+                "{}",
+                entry.name
+            );
             assert!(entry.help.ends_with('.') && entry.help.len() > 10, "{}", entry.name);
             assert!(!entry.help.contains('|'), "{}: would break the table", entry.name);
         }
@@ -129,15 +133,27 @@ mod tests {
         let before = metrics.text().lines().filter(|l| l.contains("policy=\"")).count();
         let policy = metrics.policy("shop", "web");
         policy.info("Auto", "Deployment", "web");
-        policy.replicas(ReplicaFigures { current: 3, ready: 2, desired: 4, min: 1, max: 9, unlimited: Some(4.2) });
+        policy.replicas(ReplicaFigures {
+            current: 3,
+            ready: 2,
+            desired: 4,
+            min: 1,
+            max: 9,
+            unlimited: Some(4.2),
+        });
         policy.candidate("rps", CandidateKind::Predictive, Some(4.2));
         policy.limited("TooManyReplicas");
         policy.absent("rps", "Stale");
         policy.condition("Ready", Truth::True);
         policy.condition("Ready", Truth::False);
         let text = metrics.text();
-        assert!(text.contains(r#"foresail_policy_current_replicas{namespace="shop",policy="web"} 3"#), "{text}");
-        assert!(text.contains(r#"foresail_policy_limits_total{namespace="shop",policy="web",reason="TooManyReplicas"} 1"#));
+        assert!(
+            text.contains(r#"foresail_policy_current_replicas{namespace="shop",policy="web"} 3"#),
+            "{text}"
+        );
+        assert!(text.contains(
+            r#"foresail_policy_limits_total{namespace="shop",policy="web",reason="TooManyReplicas"} 1"#
+        ));
         assert!(text.contains(r#"type="Ready",status="False"} 1"#), "{text}");
         assert!(!text.contains(r#"type="Ready",status="True"} 1"#), "one truth at a time: {text}");
         assert_eq!(before, 0);

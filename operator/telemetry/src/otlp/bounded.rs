@@ -30,9 +30,9 @@ impl Room {
 
     /// Takes room for one item; without room, counts it as dropped.
     fn enter(&self) -> bool {
-        let taken = self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| {
-            (n < self.size).then_some(n + 1)
-        });
+        let taken = self
+            .taken
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < self.size).then_some(n + 1));
         if taken.is_err() {
             self.dropped(1);
         }
@@ -41,7 +41,8 @@ impl Room {
 
     /// Gives room back for `count` items that were sent or not.
     fn leave(&self, count: usize, sent: bool) {
-        let _ = self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| Some(n.saturating_sub(count)));
+        let _ =
+            self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| Some(n.saturating_sub(count)));
         if sent {
             let labels = SignalLabels { signal: self.signal };
             self.metrics.telemetry_exports.get_or_create(&labels).inc_by(count as u64);

@@ -125,7 +125,11 @@ impl Pipeline {
         Ok(Self { traces, logs, metrics: push, tracer })
     }
 
-    fn traces(settings: &Settings, metrics: &Metrics, resource: Resource) -> Result<SdkTracerProvider, String> {
+    fn traces(
+        settings: &Settings,
+        metrics: &Metrics,
+        resource: Resource,
+    ) -> Result<SdkTracerProvider, String> {
         let exporter = match settings.protocol {
             Protocol::Grpc => opentelemetry_otlp::SpanExporter::builder()
                 .with_tonic()

@@ -43,7 +43,10 @@ pub(super) fn request(
                 ..Resource::default()
             }),
             scope_metrics: vec![ScopeMetrics {
-                scope: Some(InstrumentationScope { name: "foresail".into(), ..InstrumentationScope::default() }),
+                scope: Some(InstrumentationScope {
+                    name: "foresail".into(),
+                    ..InstrumentationScope::default()
+                }),
                 metrics: converted,
                 schema_url: String::new(),
             }],
@@ -67,7 +70,9 @@ pub(super) fn count(request: &ExportMetricsServiceRequest) -> usize {
 
 fn convert(entry: &Entry, by_name: &BTreeMap<&str, Vec<Line<'_>>>, times: (u64, u64)) -> Option<Metric> {
     let data = match entry.kind {
-        Kind::Gauge => metric::Data::Gauge(Gauge { data_points: numbers(by_name.get(entry.name.as_str())?, times) }),
+        Kind::Gauge => {
+            metric::Data::Gauge(Gauge { data_points: numbers(by_name.get(entry.name.as_str())?, times) })
+        }
         Kind::Counter => metric::Data::Sum(Sum {
             data_points: numbers(by_name.get(entry.name.as_str())?, times),
             aggregation_temporality: AggregationTemporality::Cumulative.into(),
@@ -215,9 +220,7 @@ fn nanos(time: SystemTime) -> u64 {
 }
 
 fn hex(digits: &str) -> Vec<u8> {
-    (0..digits.len() / 2)
-        .filter_map(|i| u8::from_str_radix(digits.get(2 * i..2 * i + 2)?, 16).ok())
-        .collect()
+    (0..digits.len() / 2).filter_map(|i| u8::from_str_radix(digits.get(2 * i..2 * i + 2)?, 16).ok()).collect()
 }
 
 #[cfg(test)]
@@ -231,7 +234,8 @@ mod tests {
         let policy = metrics.policy("shop", "a\"b");
         policy.replicas(ReplicaFigures { current: 3, ..ReplicaFigures::default() });
         policy.decided(DecisionOutcome::Hold, 0.02, Some("0af7651916cd43dd8448eb211c80319c".into()));
-        let request = request(&metrics, &[("service.name", "foresail".into())], UNIX_EPOCH, SystemTime::now());
+        let request =
+            request(&metrics, &[("service.name", "foresail".into())], UNIX_EPOCH, SystemTime::now());
         let all = &request.resource_metrics[0].scope_metrics[0].metrics;
         let find = |name: &str| all.iter().find(|m| m.name == name).unwrap().data.clone().unwrap();
         let metric::Data::Gauge(current) = find("foresail_policy_current_replicas") else { panic!() };

@@ -45,8 +45,7 @@ impl Push {
         let metadata = metadata(&headers)?;
         let (stop, mut stopped) = oneshot::channel();
         let (finished, done) = std::sync::mpsc::channel();
-        let (interval, metrics, resource) =
-            (settings.metrics_interval, metrics.clone(), settings.resource());
+        let (interval, metrics, resource) = (settings.metrics_interval, metrics.clone(), settings.resource());
         let started = std::time::SystemTime::now();
         tokio::spawn(async move {
             loop {

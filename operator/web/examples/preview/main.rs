@@ -21,8 +21,7 @@ async fn main() -> std::io::Result<()> {
     let frozen: Option<Timestamp> = args.next().and_then(|s| s.parse().ok());
 
     let started = Timestamp::now();
-    let mut meta =
-        Meta::new(env!("CARGO_PKG_VERSION"), "foresail-7c9d5-x2x4k", frozen.unwrap_or(started));
+    let mut meta = Meta::new(env!("CARGO_PKG_VERSION"), "foresail-7c9d5-x2x4k", frozen.unwrap_or(started));
     meta.leader = true;
     "preview, made-up data".clone_into(&mut meta.source);
     meta.speed = if frozen.is_some() { 0.0 } else { speed };

@@ -114,7 +114,8 @@ impl Workload {
             d.min(24.0 - d)
         };
         let bump = |peak: f64, width: f64| (-(away(peak) / width).powi(2)).exp();
-        let evening = bump(self.hour, 2.6) + 0.55 * bump(self.hour - 7.5, 2.2) + 0.12 * bump(self.hour - 11.0, 1.4);
+        let evening =
+            bump(self.hour, 2.6) + 0.55 * bump(self.hour - 7.5, 2.2) + 0.12 * bump(self.hour - 11.0, 1.4);
         let weekday = (s.div_euclid(86_400) + 4).rem_euclid(7);
         let week = if weekday >= 5 { 1.12 } else { 1.0 };
         self.base + (self.peak - self.base) * evening * week / 1.12
@@ -123,7 +124,8 @@ impl Workload {
     fn load(&self, s: i64) -> f64 {
         let slow = noise(self.seed(), s / 1800) * (1.0 - (s % 1800) as f64 / 1800.0)
             + noise(self.seed(), s / 1800 + 1) * ((s % 1800) as f64 / 1800.0);
-        (self.shape(s) * (1.0 + self.noise * 1.3 * slow + self.noise * 0.6 * noise(self.seed() ^ 7, s))).max(0.0)
+        (self.shape(s) * (1.0 + self.noise * 1.3 * slow + self.noise * 0.6 * noise(self.seed() ^ 7, s)))
+            .max(0.0)
     }
 
     /// Replicas that were wanted at `s`: enough for the most that is expected within ten minutes, a little slow to go
@@ -178,13 +180,8 @@ fn policy(w: &Workload, now: Timestamp) -> PolicySnapshot {
     let blind = w.trait_ == Trait::Blind;
     let ready_at = |s: i64| w.wanted(s - 90).min(w.wanted(s).max(2));
     let load = w.load(s);
-    let replicas = Replicas {
-        current: w.wanted(s - 20),
-        ready: ready_at(s),
-        desired: w.wanted(s),
-        min: 2,
-        max: w.max,
-    };
+    let replicas =
+        Replicas { current: w.wanted(s - 20), ready: ready_at(s), desired: w.wanted(s), min: 2, max: w.max };
     let need = load / w.target;
     let predicted = (0..=10).map(|m| w.shape(s + m * 60)).fold(0.0, f64::max) * 1.12 / w.target;
     let leads = if w.trait_ == Trait::Queue { "backlog" } else { "predictive" };
@@ -221,12 +218,19 @@ fn policy(w: &Workload, now: Timestamp) -> PolicySnapshot {
             value: (!blind).then_some(load),
             age_seconds: (!blind).then_some((s % 15) as f64),
             absence: blind.then(|| {
-                Absence::new(AbsenceReason::Empty, "the query is right and nothing matched it; is the exporter scraped?")
+                Absence::new(
+                    AbsenceReason::Empty,
+                    "the query is right and nothing matched it; is the exporter scraped?",
+                )
             }),
             candidates: candidates(w, need, predicted, trusted, leads),
             recent: w.grid(from, |t| if blind && t > s - 2400 { f64::NAN } else { w.load(t) }),
             capacity: w.grid(from, |t| f64::from(ready_at(t)) * w.target),
-            hindcast: if trusted { w.grid(from, |t| w.shape(t) * (1.0 + 0.02 * noise(3, t / 900))) } else { None },
+            hindcast: if trusted {
+                w.grid(from, |t| w.shape(t) * (1.0 + 0.02 * noise(3, t / 900)))
+            } else {
+                None
+            },
             forecast: if trusted { w.forecast(minute + STEP) } else { None },
             standing: Some(standing(w, trusted)),
         }],
@@ -264,12 +268,19 @@ fn reason(
     s: i64,
 ) -> String {
     match w.trait_ {
-        Trait::Blind => format!("Holding {} replicas: no data for 40 minutes, and only fresh data may lower them.", r.current),
+        Trait::Blind => format!(
+            "Holding {} replicas: no data for 40 minutes, and only fresh data may lower them.",
+            r.current
+        ),
         Trait::AtMax if need * 1.12 > f64::from(w.max) => {
             format!("At the maximum of {}: the load would need {:.1} replicas.", w.max, predicted)
         }
-        Trait::Learning => format!("Holding {} replicas by the load as it is; the forecast is still learning.", r.current),
-        Trait::Recommend => format!("Would hold {} replicas: {predicted:.1} are needed within the lead time.", r.desired),
+        Trait::Learning => {
+            format!("Holding {} replicas by the load as it is; the forecast is still learning.", r.current)
+        }
+        Trait::Recommend => {
+            format!("Would hold {} replicas: {predicted:.1} are needed within the lead time.", r.desired)
+        }
         Trait::Queue => format!(
             "{} consumers work off the backlog and what is expected to arrive within two minutes.",
             r.desired
@@ -281,7 +292,10 @@ fn reason(
                 n.replicas,
                 (second(n.at) - s) / 60
             ),
-            _ => format!("Holding {} replicas: {predicted:.1} are needed within the lead time, at most {:.1} now.", r.desired, need),
+            _ => format!(
+                "Holding {} replicas: {predicted:.1} are needed within the lead time, at most {:.1} now.",
+                r.desired, need
+            ),
         },
     }
 }
@@ -303,7 +317,8 @@ fn candidates(w: &Workload, need: f64, predicted: f64, trusted: bool, leads: &st
         !trusted,
     )];
     if trusted {
-        let message = format!("99 % sure to stay below {:.0} {} within the lead time", predicted * w.target, w.unit);
+        let message =
+            format!("99 % sure to stay below {:.0} {} within the lead time", predicted * w.target, w.unit);
         all.insert(0, entry(leads, predicted, message, true));
     }
     if w.namespace == "shop" {
@@ -322,7 +337,11 @@ fn standing(w: &Workload, trusted: bool) -> Standing {
         } else {
             "4 of 14 days of history so far.".into()
         },
-        model: if active { "ridge on Fourier terms 62 %, seasonal decomposition 38 %".into() } else { String::new() },
+        model: if active {
+            "ridge on Fourier terms 62 %, seasonal decomposition 38 %".into()
+        } else {
+            String::new()
+        },
         error_ratio: active.then_some(0.31 + (w.seed() % 22) as f64 / 100.0),
         coverage: active.then_some(0.981 + (w.seed() % 9) as f64 / 1000.0),
         coverage_target: active.then_some(0.99),
@@ -343,20 +362,45 @@ fn conditions(w: &Workload, s: i64, need: f64) -> Vec<ConditionSnapshot> {
     let full = w.trait_ == Trait::AtMax && need * 1.12 > f64::from(w.max);
     let learning = w.trait_ == Trait::Learning;
     vec![
-        entry("Ready", !blind, if blind { "DataAbsent" } else { "Scaling" }, if blind {
-            "requests: the query is right and nothing matched it; replicas are held".into()
-        } else {
-            "scaling as the policy asks".into()
-        }),
+        entry(
+            "Ready",
+            !blind,
+            if blind { "DataAbsent" } else { "Scaling" },
+            if blind {
+                "requests: the query is right and nothing matched it; replicas are held".into()
+            } else {
+                "scaling as the policy asks".into()
+            },
+        ),
         entry("AbleToScale", true, "ReadyForNewScale", "the target's scale can be read and written".into()),
-        entry("ScalingActive", !blind, if blind { "Empty" } else { "ValidMetricFound" }, "decisions follow the policy's metrics".into()),
-        entry("ScalingLimited", full, if full { "TooManyReplicas" } else { "DesiredWithinRange" }, if full {
-            format!("the load needs {:.1} replicas, the maximum is {}", need * 1.12, w.max)
-        } else {
-            "the wanted number is within the limits".into()
-        }),
-        entry("ForecastActive", !learning && !blind, if learning || blind { "Learning" } else { "Active" }, "see the forecast's standing".into()),
-        entry("DataFresh", !blind, if blind { "Empty" } else { "Fresh" }, if blind { "no sample for 40 minutes".into() } else { "newest sample 4 s old".into() }),
+        entry(
+            "ScalingActive",
+            !blind,
+            if blind { "Empty" } else { "ValidMetricFound" },
+            "decisions follow the policy's metrics".into(),
+        ),
+        entry(
+            "ScalingLimited",
+            full,
+            if full { "TooManyReplicas" } else { "DesiredWithinRange" },
+            if full {
+                format!("the load needs {:.1} replicas, the maximum is {}", need * 1.12, w.max)
+            } else {
+                "the wanted number is within the limits".into()
+            },
+        ),
+        entry(
+            "ForecastActive",
+            !learning && !blind,
+            if learning || blind { "Learning" } else { "Active" },
+            "see the forecast's standing".into(),
+        ),
+        entry(
+            "DataFresh",
+            !blind,
+            if blind { "Empty" } else { "Fresh" },
+            if blind { "no sample for 40 minutes".into() } else { "newest sample 4 s old".into() },
+        ),
     ]
 }
 
@@ -379,11 +423,25 @@ fn decisions(w: &Workload, s: i64) -> Vec<DecisionEntry> {
             outcome: if w.trait_ == Trait::Recommend { Outcome::Suggested } else { Outcome::Scaled },
             from,
             to,
-            driver: format!("{} ({})", w.metric, if w.trait_ == Trait::Queue { "backlog" } else { "predictive" }),
+            driver: format!(
+                "{} ({})",
+                w.metric,
+                if w.trait_ == Trait::Queue { "backlog" } else { "predictive" }
+            ),
             message: if up {
-                format!("{:.0} {} are expected in {minutes} minutes, {:.0} now.", w.shape(t + 600), w.unit, w.load(t))
+                format!(
+                    "{:.0} {} are expected in {minutes} minutes, {:.0} now.",
+                    w.shape(t + 600),
+                    w.unit,
+                    w.load(t)
+                )
             } else {
-                format!("No more than {:.0} {} are expected for the next {} minutes.", w.shape(t), w.unit, minutes + 8)
+                format!(
+                    "No more than {:.0} {} are expected for the next {} minutes.",
+                    w.shape(t),
+                    w.unit,
+                    minutes + 8
+                )
             },
             limits: if !up && w.seed() % 3 == 0 {
                 vec![LimitEntry {
@@ -391,7 +449,10 @@ fn decisions(w: &Workload, s: i64) -> Vec<DecisionEntry> {
                     message: format!("{} was wanted within the last 5 minutes", to + 1),
                 }]
             } else if to == w.max {
-                vec![LimitEntry { reason: "TooManyReplicas".into(), message: format!("the maximum is {}", w.max) }]
+                vec![LimitEntry {
+                    reason: "TooManyReplicas".into(),
+                    message: format!("the maximum is {}", w.max),
+                }]
             } else {
                 vec![]
             },
@@ -492,7 +553,9 @@ fn health(now: Timestamp) -> HealthSnapshot {
             output: match status {
                 HealthStatus::Fail if root => "connection refused: 10.0.14.7:5432".into(),
                 HealthStatus::Fail => "HTTP 503 within 31 ms".into(),
-                HealthStatus::Warn if slow => "p95 of card authorisations is 840 ms, warns above 600 ms".into(),
+                HealthStatus::Warn if slow => {
+                    "p95 of card authorisations is 840 ms, warns above 600 ms".into()
+                }
                 HealthStatus::Warn => "checkout is down; the rest serves".into(),
                 HealthStatus::Maintenance => "planned: minor version upgrade".into(),
                 _ => format!("ok in {:.0} ms", latency(s)),
@@ -523,12 +586,7 @@ fn health(now: Timestamp) -> HealthSnapshot {
         .into_iter()
         .map(|g| HealthGroup {
             name: g.into(),
-            status: nodes
-                .iter()
-                .filter(|n| n.groups[0] == g)
-                .map(|n| n.status)
-                .max()
-                .unwrap_or_default(),
+            status: nodes.iter().filter(|n| n.groups[0] == g).map(|n| n.status).max().unwrap_or_default(),
         })
         .collect();
     HealthSnapshot { status: if down { HealthStatus::Fail } else { HealthStatus::Warn }, nodes, groups }
@@ -576,7 +634,11 @@ fn alerts(now: Timestamp) -> Vec<AlertSnapshot> {
     let mut all = vec![
         AlertSnapshot {
             consequences: vec!["orders".into(), "checkout".into()],
-            deliveries: sent(&[("oncall-pagerduty", true, "202"), ("ops-feishu", true, "code 0"), ("ops-dingtalk", false, "130101 send too fast, again in 48 s")]),
+            deliveries: sent(&[
+                ("oncall-pagerduty", true, "202"),
+                ("ops-feishu", true, "code 0"),
+                ("ops-dingtalk", false, "130101 send too fast, again in 48 s"),
+            ]),
             resolved: (!down).then(|| at(began + 600)),
             trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736".into()),
             ..entry(
@@ -635,11 +697,25 @@ fn calendar(now: Timestamp) -> Vec<CalendarWindow> {
         effect: effect.into(),
     };
     vec![
-        entry(0, 0, 24, "Database upgrade night", CalendarKind::Maintenance, "alerts of group data muted, scale-downs held"),
+        entry(
+            0,
+            0,
+            24,
+            "Database upgrade night",
+            CalendarKind::Maintenance,
+            "alerts of group data muted, scale-downs held",
+        ),
         entry(0, 18, 5, "Evening flash sale", CalendarKind::Scaling, "at least 24 replicas of shop/checkout"),
         entry(2, 9, 3, "Newsletter", CalendarKind::Scaling, "at least 30 replicas of shop/storefront"),
         entry(5, 0, 24, "Thanksgiving", CalendarKind::Holiday, "forecast as a holiday"),
-        entry(6, 0, 24, "Black Friday", CalendarKind::Scaling, "at least 40 replicas of shop/checkout, load expected ×2.5"),
+        entry(
+            6,
+            0,
+            24,
+            "Black Friday",
+            CalendarKind::Scaling,
+            "at least 40 replicas of shop/checkout, load expected ×2.5",
+        ),
         entry(9, 2, 2, "Kernel patches", CalendarKind::Maintenance, "alerts muted, scale-downs held"),
     ]
 }
