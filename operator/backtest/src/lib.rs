@@ -17,6 +17,7 @@ mod load;
 mod oracle;
 mod ours;
 mod plant;
+mod queue;
 mod random;
 mod replay;
 pub mod report;
@@ -41,6 +42,9 @@ pub use load::{Load, LoadError, RUN_IN, Shape};
 pub use oracle::{Best, Oracle};
 pub use ours::{Foresail, Seen, observation};
 pub use plant::{Plant, Second};
+pub use queue::{
+    ForesailQueue, KedaLag, QueueScaler, QueueScore, QueueView, QueueWorld, queue_policy, replay_queue,
+};
 pub use replay::{Outcome, Recorder, Tick, WINDOW, needs, replay, replay_recorded};
 pub use scaler::{Answer, PodMetrics, Scaler, View, Why};
 pub use score::{Elasticity, Score, score};

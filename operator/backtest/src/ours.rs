@@ -229,7 +229,7 @@ impl Readings {
 }
 
 /// The forecaster's standing in the words of a decision: at the shortest horizon it keeps track of.
-fn standing(issue: &Issue) -> Option<decide::Standing> {
+pub(crate) fn standing(issue: &Issue) -> Option<decide::Standing> {
     let score = issue.standing.horizons.iter().find(|h| h.scored > 0)?;
     Some(decide::Standing {
         versus_last: score.versus_last_value,
@@ -240,7 +240,7 @@ fn standing(issue: &Issue) -> Option<decide::Standing> {
 }
 
 /// Mean and 95th percentile of the last start-ups.
-fn startup(seconds: &[u32]) -> Startup {
+pub(crate) fn startup(seconds: &[u32]) -> Startup {
     let last = &seconds[seconds.len().saturating_sub(STARTUPS)..];
     if last.is_empty() {
         return Startup::default();

@@ -21,8 +21,13 @@ fn comparison() -> Comparison {
     let mut setup = Setup::new(policy, Duration::from_secs(60), 11);
     setup.scored = Duration::from_secs(86_400);
     setup.clairvoyant = true;
-    setup.contenders =
-        vec![Contender::Hpa(50), Contender::Hpa(70), Contender::Hpa(80), Contender::Keda(70), Contender::StaticPeak];
+    setup.contenders = vec![
+        Contender::Hpa(50),
+        Contender::Hpa(70),
+        Contender::Hpa(80),
+        Contender::Keda(70),
+        Contender::StaticPeak,
+    ];
     let load = setup.load(&recording).unwrap();
     let issued = setup.issue(&load);
     compare(&setup, &load, &Arc::clone(&issued), &|_| {})

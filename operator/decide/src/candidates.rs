@@ -370,7 +370,13 @@ fn learning(
     let spec = scene.observation.replicas.spec;
     let late = waiting > arrivals * backlog.drain_within.as_secs_f64();
     let settled = scene.observation.replicas.ready >= spec;
-    let replicas = if late && settled { spec.saturating_mul(2).max(1) } else { spec.max(1) };
+    // Where nothing waits, one in twenty fewer shows in time what the others can do; they get busy before they get late.
+    let idle = waiting < 0.05 * arrivals * backlog.drain_within.as_secs_f64();
+    let replicas = match (late, idle) {
+        (true, _) if settled => spec.saturating_mul(2).max(1),
+        (false, true) if settled => spec.saturating_sub((spec / 20).max(1)).max(1),
+        _ => spec.max(1),
+    };
     found.urgent = late;
     let message =
         format!("{waiting:.0} wait, {arrivals:.1}/s arrive; what a consumer finishes isn't known yet");

@@ -9,6 +9,8 @@ use series::time;
 const FADE_SECONDS: f64 = 3_600.0;
 const LEAST_WEIGHT: f64 = 4.0;
 const LOWER: f64 = 1.2816;
+const LONGEST_STEP: Duration = Duration::from_secs(60);
+const QUICKLY_UP: f64 = 0.5;
 
 /// Faded mean and spread of messages per second and consumer, from looks at consumers that had work waiting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -34,15 +36,22 @@ impl Throughput {
         let each = served / f64::from(consumers);
         // Work for five seconds and more waits: nobody was idle.
         let busy = backlog > served * 5.0;
-        if !busy && each <= self.mean {
+        if !busy {
+            // What idle hands did is the least they can do: it may correct what is known, but tells nothing by itself.
+            if self.weight >= LEAST_WEIGHT && each > self.mean {
+                self.mean = each;
+            }
             return;
         }
-        let elapsed = self.last.map_or(Duration::ZERO, |last| time::since(now, last));
+        // Only looks at busy consumers make older ones fade: hours without any aren't a reason to forget.
+        let elapsed = self.last.map_or(Duration::ZERO, |last| time::since(now, last)).min(LONGEST_STEP);
         let fade = (-elapsed.as_secs_f64() / FADE_SECONDS).exp();
         self.weight = self.weight * fade + 1.0;
         self.squares *= fade;
         let distance = each - self.mean;
-        self.mean += distance / self.weight;
+        // A pause of a moment ago, or consumers that have just come, make a look too low; nothing makes one too high.
+        self.mean +=
+            distance * if distance > 0.0 { (1.0 / self.weight).max(QUICKLY_UP) } else { 1.0 / self.weight };
         self.squares += distance * (each - self.mean);
         self.last = Some(now);
     }
