@@ -48,9 +48,19 @@ pub(crate) struct Panel {
     round: u64,
 }
 
-/// How the trees are grown.
+/// How the trees are grown, but for their number.
 const GROWTH: Growth =
-    Growth { trees: 36, leaves: 12, rate: 0.13, least_rows: 8, row_share: 0.5, feature_share: 0.5, seed: 0 };
+    Growth { trees: 0, leaves: 12, rate: 0.13, least_rows: 8, row_share: 0.5, feature_share: 0.5, seed: 0 };
+/// How many trees for a horizon, and how much of each counts. An hour ahead there is more to learn than a step ahead;
+/// beyond, decisions look only to keep what there is.
+fn growth(minutes: i64, seed: u64) -> Growth {
+    let (trees, rate) = match minutes {
+        ..=10 => (16, 0.13),
+        21..=60 => (60, 0.1),
+        _ => (32, 0.13),
+    };
+    Growth { trees, rate, seed, ..GROWTH }
+}
 
 /// The most rows that a regression learns from: more history is thinned out, so that the cost of a fit is bounded.
 const MOST_ROWS: usize = 2100;
@@ -138,7 +148,8 @@ impl Panel {
         let problem = Problem { rows: &t.rows, targets: &t.targets, weights: &t.weights, penalty: 3.0 };
         self.ridges[key] = ridge::fit(&problem, self.ridges[key].as_ref(), 1);
         let Some(model) = self.ridges[key].as_ref().filter(|_| heavy) else { return };
-        let growth = Growth { seed: self.round * 31 + key as u64, ..GROWTH };
+        let minutes = self.keys[key] as i64 * past.calendar.step_seconds() / 60;
+        let growth = growth(minutes, self.round * 31 + key as u64);
         // One kind of forest each time, to spread the cost; both where one is missing.
         let rest_is_due = self.forests.is_multiple_of(2);
         if rest_is_due || self.trees_rest[key].is_none() {

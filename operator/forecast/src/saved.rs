@@ -146,7 +146,11 @@ impl From<Forecaster> for Saved {
             .collect();
         Self {
             history: SavedHistory::of(&history, PRECISE),
-            regressors: f.regressors.iter().map(|(name, h)| (name.clone(), SavedHistory::of(h, NEWEST))).collect(),
+            regressors: f
+                .regressors
+                .iter()
+                .map(|(name, h)| (name.clone(), SavedHistory::of(h, NEWEST)))
+                .collect(),
             settings: f.settings,
             partial: f.partial,
             tracks,

@@ -197,12 +197,15 @@ pub(crate) fn grow(rows: &[Row], targets: &[f32], weights: &[f32], how: &Growth)
     Some(forest)
 }
 
+/// A node of a tree that is being grown.
+struct Draft {
+    /// Feature, bin, and the nodes left and right; `None` for a leaf.
+    split: Option<(usize, usize, usize, usize)>,
+    value: f32,
+}
+
 /// Grows one tree, appends it and takes its values off all residuals.
 fn plant(grower: &Grower<'_>, rows: Vec<u32>, residuals: &mut [f32], how: &Growth, forest: &mut Forest) {
-    struct Draft {
-        split: Option<(usize, usize, usize, usize)>,
-        value: f32,
-    }
     let histogram = grower.histogram(&rows);
     let split = grower.best(&histogram);
     let mut drafts = vec![Draft { split: None, value: 0.0 }];
@@ -252,6 +255,11 @@ fn plant(grower: &Grower<'_>, rows: Vec<u32>, residuals: &mut [f32], how: &Growt
         }
         *residual -= drafts[at].value;
     }
+    append(&drafts, grower.binned, how, forest);
+}
+
+/// Appends a tree to the forest, each left child right after its parent.
+fn append(drafts: &[Draft], binned: &Binned, how: &Growth, forest: &mut Forest) {
     let root = forest.nodes.len();
     if root > usize::from(u16::MAX) - 2 * how.leaves {
         return;
@@ -266,7 +274,7 @@ fn plant(grower: &Grower<'_>, rows: Vec<u32>, residuals: &mut [f32], how: &Growt
         match drafts[draft].split {
             None => forest.nodes.push(Node { feature: u8::MAX, right: 0, value: drafts[draft].value }),
             Some((feature, bin, left, right)) => {
-                let threshold = grower.binned.edges[feature].get(bin).copied().unwrap_or(f32::INFINITY);
+                let threshold = binned.edges[feature].get(bin).copied().unwrap_or(f32::INFINITY);
                 forest.nodes.push(Node { feature: feature as u8, right: 0, value: threshold });
                 stack.push((right, Some(at)));
                 stack.push((left, None));

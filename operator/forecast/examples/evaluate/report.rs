@@ -168,7 +168,8 @@ fn total(rows: &[Row], horizon_seconds: u64, model: &'static str) -> Total {
 }
 
 fn costs<'a>(all: impl Iterator<Item = &'a Cost> + Clone) -> Costs {
-    let median = |pick: fn(&Cost) -> &Spent| all.clone().map(pick).fold(Spent::default(), Spent::join).median();
+    let median =
+        |pick: fn(&Cost) -> &Spent| all.clone().map(pick).fold(Spent::default(), Spent::join).median();
     Costs {
         fit_milliseconds: 1e3 * median(|c| &c.fits),
         fit_with_trees_milliseconds: 1e3 * median(|c| &c.heavy),
@@ -217,6 +218,11 @@ pub(crate) fn print(summary: &Summary) {
             r.versus_last
         );
     }
+    print_overall(summary);
+    print_costs(summary);
+}
+
+fn print_overall(summary: &Summary) {
     println!(
         "\nOver all series: MAE over that of the seasonal naive (day), geometric mean; median and mean WAPE; ..."
     );
@@ -262,6 +268,9 @@ pub(crate) fn print(summary: &Summary) {
             t.worst_series
         );
     }
+}
+
+fn print_costs(summary: &Summary) {
     let refused: Vec<String> = summary
         .refused
         .iter()

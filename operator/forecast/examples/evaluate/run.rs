@@ -106,9 +106,9 @@ pub(crate) fn series(
             let started = Instant::now();
             forecaster.refit();
             if rounds % 4 == 0 {
-                cost.heavy.add(started)
+                cost.heavy.add(started);
             } else {
-                cost.fits.add(started)
+                cost.fits.add(started);
             }
             rounds += 1;
         }
