@@ -201,3 +201,109 @@ pub async fn give_back_floor(client: &Client, namespace: &str, name: &str) -> Re
     api.patch(name, &PatchParams::apply(FIELD_MANAGER), &Patch::Merge(patch)).await?;
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::{Arc, Mutex};
+
+    use http::{Request, Response};
+    use kube::api::ApiResource;
+    use kube::client::Body;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// What the API server is to be asked, and what it answers: method, end of the path, status, body.
+    type Scene = Vec<(&'static str, &'static str, u16, Value)>;
+
+    /// A client of a server that plays a scene, and what is left of the scene.
+    fn server(scene: Scene) -> (Client, Arc<Mutex<VecDeque<(&'static str, &'static str, u16, Value)>>>) {
+        let left = Arc::new(Mutex::new(VecDeque::from(scene)));
+        let played = Arc::clone(&left);
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let next = played.lock().unwrap().pop_front();
+            async move {
+                let (method, path, status, body) = next.expect("no more calls were expected");
+                assert_eq!(request.method().as_str(), method);
+                assert!(request.uri().path().ends_with(path), "{}", request.uri());
+                if method == "PUT" {
+                    assert!(request.uri().query().unwrap_or_default().contains("fieldManager=foresail"));
+                }
+                let body = Body::from(serde_json::to_vec(&body).unwrap());
+                Ok::<_, std::convert::Infallible>(Response::builder().status(status).body(body).unwrap())
+            }
+        });
+        (Client::new(service, "shop"), left)
+    }
+
+    fn target() -> Target {
+        Target { api_version: None, kind: "Deployment".into(), name: "web".into() }
+    }
+
+    fn seen(replicas: u32) -> Scale {
+        Scale {
+            resource: ApiResource::erase::<k8s_openapi::api::apps::v1::Deployment>(&()),
+            replicas,
+            selector: String::new(),
+            resource_version: Some("7".into()),
+            hpa: None,
+        }
+    }
+
+    fn scale(replicas: u32) -> Value {
+        json!({"metadata": {"name": "web", "resourceVersion": "8"}, "spec": {"replicas": replicas}})
+    }
+
+    fn status(code: u16) -> Value {
+        json!({"kind": "Status", "status": "Failure", "message": "no", "reason": "X", "code": code})
+    }
+
+    async fn play(scene: Scene, plan: decide::Plan, leads: bool) -> (Actuation, usize) {
+        let (client, left) = server(scene);
+        let result = actuate(&client, "shop", &target(), &seen(3), &plan, &|| leads).await;
+        let rest = left.lock().unwrap().len();
+        (result, rest)
+    }
+
+    const UP: decide::Plan = decide::Plan::Scale { from: 3, to: 5 };
+
+    #[tokio::test]
+    async fn what_is_applied_is_what_the_server_says() {
+        let scene = vec![("PUT", "/deployments/web/scale", 200, scale(5))];
+        assert_eq!(play(scene, UP, true).await, (Actuation::Applied(Applied { from: 3, to: 5 }), 0));
+    }
+
+    #[tokio::test]
+    async fn holding_suggesting_and_not_leading_say_nothing_to_the_server() {
+        let hold = decide::Plan::Hold { reason: decide::HoldReason::AsRecommended, message: String::new() };
+        assert_eq!(play(vec![], hold, true).await.0, Actuation::Skipped(Skip::Hold));
+        let suggest = decide::Plan::Suggest { from: 3, to: 5 };
+        assert_eq!(play(vec![], suggest, true).await.0, Actuation::Skipped(Skip::Suggested(5)));
+        assert_eq!(play(vec![], UP, false).await.0, Actuation::Skipped(Skip::NotLeading));
+    }
+
+    #[tokio::test]
+    async fn a_conflict_over_the_status_is_tried_again() {
+        let scene = vec![
+            ("PUT", "/scale", 409, status(409)),
+            ("GET", "/scale", 200, scale(3)),
+            ("PUT", "/scale", 200, scale(5)),
+        ];
+        assert_eq!(play(scene, UP, true).await, (Actuation::Applied(Applied { from: 3, to: 5 }), 0));
+    }
+
+    #[tokio::test]
+    async fn a_write_by_somebody_else_is_never_overwritten() {
+        let scene = vec![("PUT", "/scale", 409, status(409)), ("GET", "/scale", 200, scale(9))];
+        assert_eq!(play(scene, UP, true).await, (Actuation::Skipped(Skip::Overtaken { now: 9 }), 0));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_says_what_was_refused_and_what_to_do() {
+        let scene = vec![("PUT", "/scale", 403, status(403))];
+        let (Actuation::Refused(refusal), 0) = play(scene, UP, true).await else { panic!("it was refused") };
+        assert_eq!(refusal.reason, "FailedUpdateScale");
+        assert!(refusal.message.contains("Deployment/web") && refusal.message.contains("ClusterRole"));
+    }
+}

@@ -222,3 +222,87 @@ fn ready(decided: &Decided, able: &Finding, active: &Finding, fresh: &Finding) -
         _ => finding(true, reason::SCALING, &decided.sentence),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use decide::{History, MetricObservation, Observation, Policy, Record};
+    use series::{AbsenceReason, Sample};
+
+    use super::*;
+    use crate::outcome::sentence;
+    use crate::pods::PodCount;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn load(name: &str, value: f64) -> MetricObservation {
+        MetricObservation::fresh(name, Reading::Fresh(Sample::new(at(100), value).unwrap()))
+    }
+
+    fn gone(name: &str) -> MetricObservation {
+        MetricObservation::absent(name, AbsenceReason::Unreachable, "nobody answers")
+    }
+
+    /// The conditions after deciding on `metrics` with 3 replicas.
+    fn after(policy: Policy, metrics: Vec<MetricObservation>, actuation: Actuation) -> Vec<Condition> {
+        let observation = Observation { metrics, ..Observation::of(3) };
+        let (record, _) = Record::make(&policy, &observation, &History::default(), at(100));
+        let plan = decide::plan(policy.mode, None, &record.recommendation, at(100));
+        let sentence = sentence(&record.recommendation);
+        let pods = PodCount::default();
+        let decided = Decided { record, plan, actuation, pods, sentence, notes: Vec::new() };
+        conditions(&[], &Outcome::Decided(Box::new(decided)), Some(1), at(100))
+    }
+
+    fn find<'a>(all: &'a [Condition], kind: &str) -> (&'a str, &'a str) {
+        let found = all.iter().find(|c| c.type_ == kind).unwrap();
+        (&found.status, &found.reason)
+    }
+
+    const HELD: Actuation = Actuation::Skipped(Skip::Hold);
+
+    #[test]
+    fn with_fresh_data_a_policy_is_ready() {
+        let all = after(Policy::simple(1, 10, 100.0), vec![load("load", 300.0)], HELD);
+        assert_eq!(find(&all, kinds::READY), ("True", "Scaling"));
+        assert_eq!(find(&all, kinds::DATA_FRESH), ("True", "Fresh"));
+        assert_eq!(find(&all, kinds::SCALING_ACTIVE).0, "True");
+    }
+
+    #[test]
+    fn a_blind_policy_is_never_ready() {
+        let all = after(Policy::simple(1, 10, 100.0), vec![gone("load")], HELD);
+        assert_eq!(find(&all, kinds::READY), ("False", "MetricsMissing"));
+        assert_eq!(find(&all, kinds::SCALING_ACTIVE), ("False", "MetricsMissing"));
+        assert_eq!(find(&all, kinds::DATA_FRESH), ("False", "Unreachable"));
+    }
+
+    #[test]
+    fn a_policy_that_sees_half_is_not_ready_but_scales() {
+        let mut policy = Policy::simple(1, 10, 100.0);
+        policy.metrics.push(decide::MetricPolicy::average("more", 10.0));
+        let all = after(policy, vec![load("load", 300.0), gone("more")], HELD);
+        assert_eq!(find(&all, kinds::READY), ("False", "MetricsIncomplete"));
+        assert_eq!(find(&all, kinds::SCALING_ACTIVE).0, "True");
+    }
+
+    #[test]
+    fn a_refused_write_is_not_able_to_scale() {
+        let refused = Actuation::Refused(Refusal::transient(reason::FAILED_UPDATE_SCALE, "forbidden"));
+        let all = after(Policy::simple(1, 10, 100.0), vec![load("load", 900.0)], refused);
+        assert_eq!(find(&all, kinds::ABLE_TO_SCALE), ("False", "FailedUpdateScale"));
+        assert_eq!(find(&all, kinds::READY), ("False", "FailedUpdateScale"));
+    }
+
+    #[test]
+    fn bounds_in_the_way_are_said() {
+        let all = after(Policy::simple(1, 4, 100.0), vec![load("load", 900.0)], HELD);
+        assert_eq!(find(&all, kinds::SCALING_LIMITED), ("True", "TooManyReplicas"));
+    }
+
+    #[test]
+    fn long_messages_are_cut_at_a_character() {
+        assert_eq!(cut("é".repeat(2_000)).len(), LONGEST - 1);
+    }
+}
