@@ -54,7 +54,9 @@ impl Forecast {
             if row.len() != levels.len() || row.iter().any(|v| !v.is_finite()) {
                 return Err(ForecastError::Row(h));
             }
-            row.iter_mut().for_each(|v| *v = v.max(0.0));
+            for value in row.iter_mut() {
+                *value = value.max(0.0);
+            }
             row.sort_by(f64::total_cmp);
         }
         Ok(Self { origin, step, levels, rows, model: model.into() })
