@@ -40,13 +40,13 @@ fn filled(settings: Settings, values: &[f64]) -> Forecaster {
     forecaster
 }
 
-/// The slots from `from` to `to`, one after the other, with a refit every hour; what is forecast `ahead` slots ahead
+/// The slots from `from` to `to`, one after the other, with a refit every two hours; what is forecast `ahead` slots ahead
 /// at each.
 fn walk(f: &mut Forecaster, values: &[f64], from: usize, ahead: usize) -> Vec<(usize, Forecast)> {
     let mut out = Vec::new();
     for (t, value) in values.iter().enumerate().skip(from) {
         f.observe_slot(at(t), Some(*value));
-        if t % 12 == 0 {
+        if t % 24 == 0 {
             f.refit();
         }
         if t + ahead < values.len() {
