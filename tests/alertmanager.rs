@@ -92,7 +92,8 @@ async fn alerts_go_in_and_come_back_to_the_chat_once_also_when_it_fails_at_first
     .await;
     let nothing = watch::channel(Arc::new(Vec::new())).1;
     let target = Target::Dingtalk { url: chat.into(), secret: None, mention: vec![] };
-    let relay_to = Arc::new(Receiver::start(settings(target), transport(), nothing, vec![], &Metrics::new())?);
+    let relay_to =
+        Arc::new(Receiver::start(settings(target), transport(), nothing, vec![], &Metrics::new())?);
     let statuses: Arc<Mutex<Vec<u16>>> = Arc::default();
     let answered = statuses.clone();
     let hook = server(move |body| {

@@ -108,7 +108,7 @@ fn scale_is_granted_only_for_the_kinds_that_are_listed() -> Result<()> {
     let roles: Vec<&Value> = kinds(&objects, "ClusterRole").collect();
     let text = serde_json::to_string(&roles)?;
     assert!(text.contains("deployments/scale"));
-    assert!(!text.contains("statefulsets"));
+    assert!(!text.contains("statefulsets/scale"));
     Ok(())
 }
 

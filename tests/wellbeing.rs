@@ -107,7 +107,10 @@ async fn a_dead_redis_is_on_the_endpoint_in_the_status_and_in_the_chat() -> Resu
     })
     .await?;
     let first = told.lock().unwrap()[0].to_string();
-    ensure!(first.contains("default/cache") && first.contains("不可用") && first.contains("default/app"), "{first}");
+    ensure!(
+        first.contains("default/cache") && first.contains("不可用") && first.contains("default/app"),
+        "{first}"
+    );
     cache.restart().await?;
     wait::until("the chat was told that it is over", Duration::from_secs(60), || async {
         let told = told.lock().unwrap();
@@ -184,7 +187,9 @@ async fn an_end_under_load_drops_no_request_and_goes_through_its_phases() -> Res
     .await?;
     let (code, body) = get(&format!("{url}/health")).await?;
     ensure!(code == 200 && body["maintenance"]["scheduled"] == false, "{code} {body}");
-    ensure!(body["maintenance"]["shutdownTime"].is_string() && body["maintenance"]["gracePeriodSeconds"].is_u64());
+    ensure!(
+        body["maintenance"]["shutdownTime"].is_string() && body["maintenance"]["gracePeriodSeconds"].is_u64()
+    );
     tokio::time::sleep(Duration::from_secs(1)).await;
     closed.store(true, Ordering::SeqCst);
     for client in clients {

@@ -73,11 +73,9 @@ impl ControlPlane {
         let mut api_server = start_api_server(&binaries, dir.path(), &etcd_url, port)?;
         let url = format!("https://127.0.0.1:{port}");
         let certificate_file = dir.path().join("certificates/apiserver.crt");
-        let certificate = wait::until("the API server's certificate", PATIENCE, || async {
-            std::fs::read(&certificate_file)
-        })
-        .await
-        .map_err(|error| explain(error, &mut api_server))?;
+        // It listens only after its certificate is written, whole.
+        wait::tcp(port, PATIENCE).await.map_err(|error| explain(error, &mut api_server))?;
+        let certificate = std::fs::read(&certificate_file)?;
         let admin = Access::new(dir.path(), "admin", &url, &certificate, access::ADMIN_TOKEN)?;
         let client = admin.client()?;
         wait::until("the API server", PATIENCE, || ready(&client))
