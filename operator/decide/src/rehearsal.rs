@@ -94,7 +94,9 @@ pub fn portfolio() -> Vec<Stance> {
         stances.push(Stance { headroom, foresight, hold: Duration::from_secs(hold) });
     };
     for headroom in [1.0, 1.04, 1.08, 1.12, 1.17, 1.23, 1.3, 1.4, 1.5, 1.65, 1.8, 2.0, 2.3, 2.7] {
-        HOLDS.iter().for_each(|hold| add(headroom, None, *hold));
+        for hold in HOLDS {
+            add(headroom, None, hold);
+        }
     }
     for level in [0.5, 0.8, 0.95, 0.99] {
         for margin in [1.0, 1.05, 1.12, 1.25] {

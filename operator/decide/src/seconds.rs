@@ -23,6 +23,8 @@ pub(crate) mod option {
 
     use serde::{Deserialize, Deserializer, Serializer};
 
+    // serde calls it with a reference to the field.
+    #[allow(clippy::ref_option)]
     pub(crate) fn serialize<S: Serializer>(
         duration: &Option<Duration>,
         serializer: S,

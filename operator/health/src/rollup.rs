@@ -309,7 +309,7 @@ mod tests {
             for (position, one) in all.iter().enumerate() {
                 prop_assert!(one.status >= statuses[position] || statuses[position] == Unknown);
                 if one.status.is_trouble() {
-                    prop_assert!(one.root != !one.causes.is_empty());
+                    prop_assert!(one.root == one.causes.is_empty());
                     if one.root { prop_assert!(statuses[position].is_trouble()); }
                 } else {
                     prop_assert!(!one.root && one.causes.is_empty());

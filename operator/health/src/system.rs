@@ -209,18 +209,13 @@ impl System {
             kept.insert(id.clone());
             let settings = component.settings.clone();
             let component = Arc::new(component);
-            match self.entries.get_mut(&id) {
-                Some(entry) => {
-                    entry.check.reconfigure(settings);
-                    entry.component = component;
-                }
-                None => {
-                    let check = Check::new(settings, now);
-                    self.entries.insert(
-                        id,
-                        Entry { component, check, status: Status::Unknown, since: now, flapping: false },
-                    );
-                }
+            if let Some(entry) = self.entries.get_mut(&id) {
+                entry.check.reconfigure(settings);
+                entry.component = component;
+            } else {
+                let check = Check::new(settings, now);
+                let entry = Entry { component, check, status: Status::Unknown, since: now, flapping: false };
+                self.entries.insert(id, entry);
             }
         }
         self.entries.retain(|id, _| kept.contains(id));

@@ -185,7 +185,7 @@ async fn one_decision_arrives_whole(protocol: Protocol) {
     let spans = sink.spans();
     let find = |name: &str| spans.iter().find(|s| s.name == name).unwrap_or_else(|| panic!("no span {name}"));
     let (decision, read, decide) = (find("decision"), find("read"), find("decide"));
-    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let hex = |bytes: &[u8]| bytes.iter().fold(String::new(), |hex, b| hex + &format!("{b:02x}"));
     assert_eq!(hex(&decision.trace_id), trace);
     assert!(read.parent_span_id == decision.span_id && decide.parent_span_id == decision.span_id);
     assert!(decision.attributes.iter().any(|a| a.key == "policy"));

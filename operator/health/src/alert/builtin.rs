@@ -155,7 +155,7 @@ fn component(view: &ComponentView, now: Timestamp) -> Vec<Condition> {
     let degraded = view.status == Status::Warn;
     if down || flapping || (muted && view.view.status == Status::Fail) {
         let mut condition = of_component(BuiltIn::ComponentDown, view, "is down");
-        condition.only_keeps = !(down && view.root) && !muted;
+        condition.only_keeps = !(muted || (down && view.root));
         condition.muted = muted;
         found.push(condition);
     }

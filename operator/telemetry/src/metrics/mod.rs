@@ -167,7 +167,7 @@ mod tests {
         let policy = metrics.policy("shop", "web");
         policy.decided(DecisionOutcome::Scale, 0.02, Some("0af7651916cd43dd8448eb211c80319c".into()));
         let text = metrics.text();
-        assert!(text.contains(r##"# {trace_id="0af7651916cd43dd8448eb211c80319c"}"##), "{text}");
+        assert!(text.contains(r#"# {trace_id="0af7651916cd43dd8448eb211c80319c"}"#), "{text}");
     }
 
     #[test]
