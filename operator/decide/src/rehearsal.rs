@@ -107,7 +107,9 @@ pub fn portfolio() -> Vec<Stance> {
     }
     for level in [0.5, 0.8, 0.95] {
         for margin in [1.0, 1.03, 1.06, 1.1, 1.16, 1.25] {
-            HOLDS[1..].iter().for_each(|hold| add(1.0, Some((level, margin, 1.0)), *hold));
+            for hold in &HOLDS[1..] {
+                add(1.0, Some((level, margin, 1.0)), *hold);
+            }
         }
     }
     stances

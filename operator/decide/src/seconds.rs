@@ -25,6 +25,7 @@ pub(crate) mod option {
 
     // serde calls it with a reference to the field.
     #[allow(clippy::ref_option)]
+    #[expect(clippy::ref_option, reason = "serde hands over the field as it is")]
     pub(crate) fn serialize<S: Serializer>(
         duration: &Option<Duration>,
         serializer: S,

@@ -4,6 +4,8 @@
 //! `pkg/controller/podautoscaler/horizontal_test.go` (`TestNormalizeDesiredReplicas`,
 //! `TestScalingWithRules`, `TestCalculateScaleUpLimitWithScalingRules`) of Kubernetes.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::time::Duration;
 
 use decide::{

@@ -1,6 +1,12 @@
 //! One story per incident that autoscaling has caused: the scene goes in, a transcript comes out, and shows the guard
 //! that holds. `UPDATE_GOLDEN=1 cargo test -p decide --test incidents` writes the transcripts anew; read the diff.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may panic, and reads whether to write its transcripts"
+)]
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -117,7 +123,7 @@ impl Scene {
 /// Requests at 100 a second and replica, 2 to 40 replicas, no forecasts unless a scene brings one.
 fn web() -> Policy {
     let mut policy = Policy::simple(2, 40, 100.0);
-    policy.metrics[0].name = "requests".to_owned();
+    "requests".clone_into(&mut policy.metrics[0].name);
     policy
 }
 
@@ -129,8 +135,8 @@ fn flat_forecast(now: Timestamp, low: f64, middle: f64, high: f64) -> Outlook {
     )
 }
 
-fn good() -> Option<Standing> {
-    Some(Standing { versus_last: 0.5, versus_yesterday: 0.7, coverage: 0.95, level: 0.95 })
+fn good() -> Standing {
+    Standing { versus_last: 0.5, versus_yesterday: 0.7, coverage: 0.95, level: 0.95 }
 }
 
 #[test]
@@ -142,7 +148,7 @@ fn slack_2021_waiting_threads_look_idle_but_demand_is_what_counts() {
         web(),
         20,
     );
-    s.policy.metrics[0].name = "requests".to_owned();
+    s."requests".clone_into(&mut policy.metrics[0].name);
     s.say("Monday morning, all is well");
     s.watch(12, |s| Observation {
         health: Health::Healthy { since: time::before(s.now, Duration::from_secs(3_600)) },
@@ -473,7 +479,7 @@ fn netflix_an_unexplained_drop_keeps_the_replicas() {
     let foreseen = |s: &Scene, value: f64| {
         let mut metric = s.load(value);
         metric.outlook = flat_forecast(s.now, 2_400.0, 2_700.0, 3_000.0);
-        metric.standing = good();
+        metric.standing = Some(good());
         s.seen(vec![metric])
     };
     s.watch(12, |s| foreseen(s, 2_700.0));
@@ -550,7 +556,7 @@ fn a_trusted_forecast_orders_before_the_ramp_and_the_decision_explains_itself() 
         let mut metric = s.load(if s.now < ramp { 900.0 } else { 1_800.0 });
         metric.outlook =
             Outlook::Forecast(Forecast::new(start, step, vec![0.05, 0.5, 0.99], rows, "seasonal").unwrap());
-        metric.standing = good();
+        metric.standing = Some(good());
         metric.short = Some(900.0);
         s.seen(vec![metric])
     };

@@ -1,5 +1,7 @@
 //! What can never happen, whatever the world does.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::time::Duration;
 
 use decide::{

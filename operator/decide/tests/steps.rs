@@ -1,5 +1,7 @@
 //! Every limit and candidate at work, one row each: the scene that brings it about, and the number it leads to.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::time::Duration;
 
 use decide::{
