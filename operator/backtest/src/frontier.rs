@@ -50,7 +50,7 @@ pub fn cost_at(points: &[Point], violation: f64, least: f64) -> Option<f64> {
 }
 
 /// The point that is at least as good in both respects and better by more than 1 % in cost, if there is one.
-pub fn dominating<'a>(points: &'a [Point], violation: f64, replica_hours: f64) -> Option<&'a Point> {
+pub fn dominating(points: &[Point], violation: f64, replica_hours: f64) -> Option<&Point> {
     points
         .iter()
         .filter(|p| p.violation <= violation && p.replica_hours < replica_hours * 0.99)

@@ -112,7 +112,7 @@ impl Foresail {
         };
         self.rehearsal.tick(view.now, load, forecast, &self.stage);
         self.ticks += 1;
-        if self.ticks % SCORES_EVERY == 0 {
+        if self.ticks.is_multiple_of(SCORES_EVERY) {
             self.scores = shortlist(&self.rehearsal.scores(), self.history.gate.stance);
         }
     }

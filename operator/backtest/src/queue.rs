@@ -161,7 +161,7 @@ impl<'a> Line<'a> {
     }
 
     fn view(&self, second: usize, spec: u32, ready: u32) -> QueueView {
-        let minute = second.min(60).max(1);
+        let minute = second.clamp(1, 60);
         let total = self.load.total();
         let done: f64 = self.served.iter().map(|s| s.0).sum();
         let oldest = self.served.iter().map(|s| s.1).min().unwrap_or(second);

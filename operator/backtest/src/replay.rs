@@ -260,7 +260,7 @@ impl<'a> Replay<'a> {
         if scored {
             self.outcome.pod_seconds += f64::from(seen.billed);
         }
-        if (second + 1) % WINDOW == 0 {
+        if (second + 1).is_multiple_of(WINDOW) {
             let window = std::mem::take(&mut self.window);
             let violated = window.violates(self.world.promise);
             if second >= RUN_IN as usize {
@@ -300,7 +300,7 @@ impl Cpu {
     fn add(&mut self, second: usize, seen: &Second, scrape: usize) {
         self.sum += if seen.capacity > 0.0 { seen.served / seen.capacity } else { 0.0 };
         self.seconds += 1;
-        if (second + 1) % scrape == 0 {
+        if (second + 1).is_multiple_of(scrape) {
             self.samples = [(second + 1, self.sum / f64::from(self.seconds)), self.samples[0]];
             self.sum = 0.0;
             self.seconds = 0;

@@ -1,6 +1,8 @@
 //! What a replay promises: the same seed gives the same numbers, nobody sees the future, bad data removes no pod, and
 //! every recorded decision can be made again.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

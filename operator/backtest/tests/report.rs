@@ -1,6 +1,8 @@
 //! The report as people see it, kept line by line. The numbers are those of policies that don't forecast, so that a
 //! better model doesn't change this file; what forecasts do is scored elsewhere.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

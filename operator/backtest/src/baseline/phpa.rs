@@ -79,7 +79,7 @@ impl Scaler for Phpa {
         if self.recent.len() > LINEAR_HISTORY {
             self.recent.pop_front();
         }
-        let slot_begins = view.second % SLOT == 0;
+        let slot_begins = view.second.is_multiple_of(SLOT);
         if slot_begins {
             self.slots.push(f64::from(calculated));
             if self.slots.len() > 4 * SEASON {

@@ -1,6 +1,8 @@
 //! What the HPA does with a proposal before it becomes replicas (`horizontal.go`, `normalizeDesiredReplicas` and
 //! `normalizeDesiredReplicasWithBehaviors`). Times are seconds of the replay.
 
+use std::cmp::Ordering;
+
 /// `spec.behavior`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Behavior {
@@ -100,9 +102,9 @@ impl Normalizer {
             Some(behavior) => self.with_behavior(&behavior, now, current, proposal),
         };
         match replicas.cmp(&current) {
-            std::cmp::Ordering::Greater => self.ups.push((now, replicas - current)),
-            std::cmp::Ordering::Less => self.downs.push((now, current - replicas)),
-            std::cmp::Ordering::Equal => {}
+            Ordering::Greater => self.ups.push((now, replicas - current)),
+            Ordering::Less => self.downs.push((now, current - replicas)),
+            Ordering::Equal => {}
         }
         replicas
     }
@@ -121,14 +123,16 @@ impl Normalizer {
         let down = self.within(now, b.down.window).fold(proposal, u32::max);
         let stabilized = if current < up { up } else { current };
         let stabilized = if stabilized > down { down } else { stabilized };
-        if stabilized > current {
-            let limit = self.up_limit(&b.up, now, current).max(current).min(self.max);
-            stabilized.min(limit).max(self.min)
-        } else if stabilized < current {
-            let limit = self.down_limit(&b.down, now, current).min(current).max(self.min);
-            stabilized.max(limit).min(self.max)
-        } else {
-            stabilized.clamp(self.min, self.max)
+        match stabilized.cmp(&current) {
+            Ordering::Greater => {
+                let limit = self.up_limit(&b.up, now, current).max(current).min(self.max);
+                stabilized.min(limit).max(self.min)
+            }
+            Ordering::Less => {
+                let limit = self.down_limit(&b.down, now, current).min(current).max(self.min);
+                stabilized.max(limit).min(self.max)
+            }
+            Ordering::Equal => stabilized.clamp(self.min, self.max),
         }
     }
 

@@ -141,7 +141,7 @@ pub(crate) fn round_ticks(most: f64, count: f64) -> Vec<f64> {
     let raw = (most / count).max(f64::MIN_POSITIVE);
     let power = 10f64.powf(raw.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0].iter().map(|m| m * power).find(|s| *s >= raw).unwrap_or(raw);
-    (0..).map(|i| f64::from(i) * step).take_while(|v| *v <= most * 1.0001).collect()
+    (0..100).map(|i| f64::from(i) * step).take_while(|v| *v <= most * 1.0001).collect()
 }
 
 /// Text that is safe between and inside of tags.
