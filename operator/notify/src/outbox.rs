@@ -218,7 +218,7 @@ impl Outbox {
             return (!current.in_flight).then(|| current.not_before.max(ready));
         }
         let due = self.batches.values().filter_map(|b| self.due_at(b)).min();
-        let kept = self.batches.values().filter_map(|b| self.forget_at(b)).min();
+        let kept = self.batches.values().filter_map(forget_at).min();
         match (due.map(|d| d.max(ready)), kept) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -251,7 +251,7 @@ impl Outbox {
                 if *reason == crate::FailureReason::RateLimited {
                     self.quota.exhaust(now);
                 }
-                let backoff = self.backoff(&current);
+                let backoff = backoff(&current);
                 let at = after(now, wait.map_or(backoff, |w| w.max(backoff)));
                 if since(at, current.first_try) > GIVE_UP_AFTER {
                     self.put_off(&current, now);
@@ -393,19 +393,19 @@ impl Outbox {
         }
         self.batches.retain(|_, b| !b.members.is_empty() || (b.last_sent.is_some() && now < b.flush_at));
     }
+}
 
-    fn forget_at(&self, batch: &Batch) -> Option<Timestamp> {
-        (batch.members.is_empty() && batch.last_sent.is_some()).then_some(batch.flush_at)
-    }
+fn forget_at(batch: &Batch) -> Option<Timestamp> {
+    (batch.members.is_empty() && batch.last_sent.is_some()).then_some(batch.flush_at)
+}
 
-    /// Doubling from half a second to a minute, and of that between half and all: full jitter would now and then retry
-    /// at once. The randomness is a hash of message and attempt, so a run can be replayed.
-    fn backoff(&self, current: &Current) -> Duration {
-        let doubled = BACKOFF_FIRST.saturating_mul(1 << current.attempts.saturating_sub(1).min(10));
-        let hash = sign::hash(&format!("{}{}", current.message.id, current.attempts));
-        let share = u32::from_str_radix(&hash[..4], 16).map_or(0.5, |n| f64::from(n) / 65_535.0);
-        doubled.min(BACKOFF_MAX).mul_f64(0.5 + share / 2.0)
-    }
+/// Doubling from half a second to a minute, and of that between half and all: full jitter would now and then retry at
+/// once. The randomness is a hash of message and attempt, so a run can be replayed.
+fn backoff(current: &Current) -> Duration {
+    let doubled = BACKOFF_FIRST.saturating_mul(1 << current.attempts.saturating_sub(1).min(10));
+    let hash = sign::hash(&format!("{}{}", current.message.id, current.attempts));
+    let share = u32::from_str_radix(&hash[..4], 16).map_or(0.5, |n| f64::from(n) / 65_535.0);
+    doubled.min(BACKOFF_MAX).mul_f64(0.5 + share / 2.0)
 }
 
 #[cfg(test)]

@@ -333,18 +333,18 @@ impl Worker {
         let fate = self.outbox.report(&verdict, parts, now);
         let delivery = self.sender.delivery(&verdict, &said, now);
         self.account(&delivery, fate, seconds);
-        let (receiver, message) = (&self.name, &attempt.message.id);
+        let (receiver, id, attempt) = (&self.name, &attempt.message.id, attempt.number);
         match fate {
             Fate::Delivered => {
-                tracing::info!(receiver, message, attempt = attempt.number, "notification delivered")
+                tracing::info!(receiver, id, attempt, "notification delivered");
             }
             Fate::Later(at) => {
-                tracing::warn!(receiver, message, attempt = attempt.number, reason = delivery.reason.map(FailureReason::as_str), answer = delivery.message, retry_at = %at, "notification not taken")
+                tracing::warn!(receiver, id, attempt, reason = delivery.reason.map(FailureReason::as_str), answer = delivery.message, retry_at = %at, "notification not taken");
             }
             Fate::Dead => tracing::error!(
                 receiver,
-                message,
-                attempt = attempt.number,
+                id,
+                attempt,
                 reason = delivery.reason.map(FailureReason::as_str),
                 answer = delivery.message,
                 "notification given up; its group is tried again later"
@@ -443,8 +443,7 @@ fn rush_delay(now: Timestamp, jitter: Duration, salt: &str) -> Duration {
         return Duration::ZERO;
     }
     let second = now.as_second().rem_euclid(1_800);
-    let near = second < 5 || second >= 1_795;
-    if !near {
+    if (5..1_795).contains(&second) {
         return Duration::ZERO;
     }
     let share = u32::from_str_radix(&sign::hash(salt)[..4], 16).map_or(0.5, |n| f64::from(n) / 65_535.0);

@@ -138,8 +138,7 @@ impl Renderer {
                 .filter(|t| !t.trim().is_empty())
         };
         let title = custom(&self.custom.title, Markup::Plain)
-            .map(|t| t.lines().next().unwrap_or_default().to_owned())
-            .unwrap_or_else(|| self.title(message, &words));
+            .map_or_else(|| self.title(message, &words), |t| t.lines().next().unwrap_or_default().to_owned());
         let items = match custom(&self.custom.text, markup) {
             Some(text) => vec![text],
             None => message.alerts().iter().map(|a| self.item(a, &words, markup, message.at)).collect(),

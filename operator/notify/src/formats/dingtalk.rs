@@ -48,7 +48,8 @@ impl Format for Dingtalk {
             self.mention.iter().filter(|_| calls_people(message)).partition(|m| *m == "all");
         // A mention works only where the number stands in the text, too.
         for mobile in &mobiles {
-            content.push_str(&format!(" @{mobile}"));
+            content.push_str(" @");
+            content.push_str(mobile);
         }
         let body = json!({
             "msgtype": "markdown",
