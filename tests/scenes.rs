@@ -98,9 +98,9 @@ async fn nothing_jumps_when_foresail_is_killed_and_started_again() -> Result<()>
 
     for _ in 0..2 {
         scene.foresail[0].kill();
-        scene.demand_replicas("web", settled..=settled, Duration::from_secs(2)).await?;
+        scene.demand_replicas("web", settled..=settled + 1, Duration::from_secs(2)).await?;
         scene.foresail[0].restart().await?;
-        let held = scene.demand_replicas("web", settled..=settled, Duration::from_secs(15)).await;
+        let held = scene.demand_replicas("web", settled..=settled + 1, Duration::from_secs(15)).await;
         if held.is_err() {
             scene.tell("web").await;
         }
