@@ -148,7 +148,6 @@ fn slack_2021_waiting_threads_look_idle_but_demand_is_what_counts() {
         web(),
         20,
     );
-    s."requests".clone_into(&mut policy.metrics[0].name);
     s.say("Monday morning, all is well");
     s.watch(12, |s| Observation {
         health: Health::Healthy { since: time::before(s.now, Duration::from_secs(3_600)) },
