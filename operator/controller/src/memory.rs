@@ -1,8 +1,8 @@
 //! What is remembered of each policy between two looks at it. Bounded per policy; lost when the process ends, and then
 //! rebuilt from the resource's status and from Prometheus.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use api::v1alpha1::{AutoscalePolicyStatus, Saved};
 use health::snapshot::{DecisionEntry, PolicyKey};
@@ -209,6 +209,8 @@ type Shared = Arc<tokio::sync::Mutex<PolicyMemory>>;
 #[derive(Default)]
 pub(crate) struct Memory {
     all: RwLock<HashMap<String, Shared>>,
+    /// Records of decisions as they were found in the status of policies that weren't looked at yet, by UID.
+    found: Mutex<HashMap<String, serde_json::Value>>,
 }
 
 impl Memory {
@@ -222,9 +224,21 @@ impl Memory {
         Arc::clone(all.entry(uid.to_owned()).or_insert_with(fresh))
     }
 
-    /// Whether the policy was looked at before.
-    pub(crate) fn knows(&self, uid: &str) -> bool {
-        self.all.read().unwrap_or_else(PoisonError::into_inner).contains_key(uid)
+    /// Keeps the record of a policy's last decision for its first look; later ones are known already.
+    pub(crate) fn found(&self, uid: String, record: serde_json::Value) {
+        if !self.all.read().unwrap_or_else(PoisonError::into_inner).contains_key(&uid) {
+            self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, record);
+        }
+    }
+
+    /// Forgets what was found in policies that are gone.
+    pub(crate) fn retain_found(&self, alive: &HashSet<String>) {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| alive.contains(uid));
+    }
+
+    /// The record that was found in the status, for the first look.
+    pub(crate) fn take_found(&self, uid: &str) -> Option<serde_json::Value> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).remove(uid)
     }
 
     /// Takes out the policies that are gone: those for whose UID `alive` says no.

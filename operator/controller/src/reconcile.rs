@@ -69,7 +69,7 @@ pub(crate) async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Re
 
 async fn look(context: &Context, memory: &mut PolicyMemory, object: &Guarded, uid: &str, begun: Instant) {
     let now = Timestamp::now();
-    restore(memory, object);
+    restore(context, memory, object, uid);
     let generation = object.meta().generation;
     let intent = check(context, memory, object);
     let (outcome, views) = match &intent {
@@ -151,11 +151,15 @@ pub(crate) fn note_claim(context: &Context, object: &Guarded) {
 }
 
 /// The first look takes over what an earlier life left in the status.
-fn restore(memory: &mut PolicyMemory, object: &Guarded) {
+fn restore(context: &Context, memory: &mut PolicyMemory, object: &Guarded, uid: &str) {
+    let found = context.memory.take_found(uid);
     if memory.written.is_some() {
         return;
     }
-    let status = object.0.as_ref().ok().and_then(|p| p.status.clone()).unwrap_or_default();
+    let mut status = object.0.as_ref().ok().and_then(|p| p.status.clone()).unwrap_or_default();
+    if let Some(decision) = &mut status.decision {
+        decision.record = found;
+    }
     memory.ledger = Ledger::restore(status.saved.as_ref());
     for (subject, kind) in [("ready", api::condition::READY), ("forecast", api::condition::FORECAST_ACTIVE)] {
         if let Some(c) = status.conditions.iter().find(|c| c.type_ == kind) {

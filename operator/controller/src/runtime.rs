@@ -287,15 +287,13 @@ fn controller(
     (store, first_list, running)
 }
 
-/// Takes out of a policy what is only read once: the record of the last decision, after it was taken over.
+/// Takes out of a policy what is only read once: the record of the last decision, which is kept for the first look.
 fn slim(context: &Context, policy: &mut Guarded) {
     policy.managed_fields_mut().clear();
-    let known = policy.uid().is_some_and(|uid| context.memory.knows(&uid));
-    if let Ok(policy) = &mut policy.0
-        && known
-        && let Some(decision) = policy.status.as_mut().and_then(|s| s.decision.as_mut())
-    {
-        decision.record = None;
+    let uid = policy.uid().unwrap_or_default();
+    let status = policy.0.as_mut().ok().and_then(|p| p.status.as_mut());
+    if let Some(record) = status.and_then(|s| s.decision.as_mut()).and_then(|d| d.record.take()) {
+        context.memory.found(uid, record);
     }
 }
 
@@ -334,6 +332,7 @@ async fn sweep(
             forget(&context, &gone.key, drives_floor(gone.target.as_ref())).await;
         }
         context.claims.retain(&alive);
+        context.memory.retain_found(&alive);
         if !leads {
             forget_all(&context);
         }
