@@ -91,12 +91,11 @@ async fn define(
                     && *generation == object.metadata.generation
                     && d.revision.starts_with(&uid)
             });
-            let entry = match known {
-                Some(entry) => entry,
-                None => {
-                    changed = true;
-                    (Instant::now(), object.metadata.generation, maker.definition(object).await)
-                }
+            let entry = if let Some(entry) = known {
+                entry
+            } else {
+                changed = true;
+                (Instant::now(), object.metadata.generation, maker.definition(object).await)
             };
             next.push(entry.2.clone());
             seen.insert(key, entry);

@@ -67,7 +67,7 @@ impl Redis {
 fn command(parts: &[&str]) -> Vec<u8> {
     let mut text = format!("*{}\r\n", parts.len());
     for part in parts {
-        text.push_str(&format!("${}\r\n{part}\r\n", part.len()));
+        text.extend(["$", &part.len().to_string(), "\r\n", part, "\r\n"]);
     }
     text.into_bytes()
 }
