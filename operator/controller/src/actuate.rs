@@ -215,10 +215,11 @@ mod tests {
     use super::*;
 
     /// What the API server is to be asked, and what it answers: method, end of the path, status, body.
-    type Scene = Vec<(&'static str, &'static str, u16, Value)>;
+    type Call = (&'static str, &'static str, u16, Value);
+    type Scene = Vec<Call>;
 
     /// A client of a server that plays a scene, and what is left of the scene.
-    fn server(scene: Scene) -> (Client, Arc<Mutex<VecDeque<(&'static str, &'static str, u16, Value)>>>) {
+    fn server(scene: Scene) -> (Client, Arc<Mutex<VecDeque<Call>>>) {
         let left = Arc::new(Mutex::new(VecDeque::from(scene)));
         let played = Arc::clone(&left);
         let service = tower::service_fn(move |request: Request<Body>| {

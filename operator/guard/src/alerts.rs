@@ -324,7 +324,7 @@ impl<'a> Term<'a> {
         match api.patch(MEMORY, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&patch)).await {
             Ok(_) => self.memory = next,
             Err(error) => {
-                tracing::warn!(%error, "can't keep what was told; after a restart it may be told again")
+                tracing::warn!(%error, "can't keep what was told; after a restart it may be told again");
             }
         }
     }

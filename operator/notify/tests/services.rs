@@ -1,6 +1,13 @@
 //! Every format against a server that checks what the service would check: golden requests, limits, signatures,
 //! failures, and secrets that never show.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that can't be set up fails"
+)]
+
 mod support;
 
 use std::collections::BTreeMap;

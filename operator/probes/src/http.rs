@@ -226,8 +226,7 @@ fn pointer(path: &str) -> String {
         path.trim_start_matches('$').replace("['", ".").replace("']", "").replace('[', ".").replace(']', "");
     path.split('.')
         .filter(|p| !p.is_empty())
-        .map(|p| format!("/{}", p.replace('~', "~0").replace('/', "~1")))
-        .collect()
+        .fold(String::new(), |pointer, p| pointer + "/" + &p.replace('~', "~0").replace('/', "~1"))
 }
 
 /// The words for a failed request, without its address: that may hold a token.

@@ -92,12 +92,11 @@ pub(crate) struct HealthParams {
 pub(crate) async fn health_document(State(web): State<Web>, Query(params): Query<HealthParams>) -> Response {
     let query = HealthQuery { group: params.group, verbose: params.verbose.is_some_and(|v| v != "false") };
     let maintenance = web.maintenance.borrow().clone();
-    let (code, body) = match &web.health_document {
-        Some(document) => document(&query, maintenance.as_ref()),
-        None => {
-            let health = Arc::clone(&web.snapshot.borrow().health);
-            document(&health, &query, maintenance.as_ref())
-        }
+    let (code, body) = if let Some(document) = &web.health_document {
+        document(&query, maintenance.as_ref())
+    } else {
+        let health = Arc::clone(&web.snapshot.borrow().health);
+        document(&health, &query, maintenance.as_ref())
     };
     let code = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (code, [(header::CONTENT_TYPE, "application/health+json")], body.to_string()).into_response()

@@ -279,6 +279,6 @@ async fn hundreds_of_readers_and_some_that_never_read_cost_bounded_memory() {
     }
     let resident = std::fs::read_to_string("/proc/self/statm").unwrap();
     let pages: u64 = resident.split(' ').nth(1).unwrap().parse().unwrap();
-    assert!(pages * 4096 < 300 << 20, "{} MiB", pages * 4096 >> 20);
+    assert!(pages * 4096 < 300 << 20, "{} MiB", (pages * 4096) >> 20);
     served.abort();
 }

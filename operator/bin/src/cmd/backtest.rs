@@ -198,7 +198,6 @@ fn recording(args: &Args, intent: Option<&Intent>) -> anyhow::Result<(String, Se
         bail!("give --csv FILE, or --policy FILE with --prometheus URL")
     };
     let Some(signal) = intent.signals.first() else { bail!("the policy has no metric") };
-    #[expect(irrefutable_let_patterns, reason = "queue sources are to come, and have no history to replay")]
     let SignalSource::Prometheus { query } = &signal.source else {
         bail!("metric {} is no Prometheus query; only those have a history to replay", signal.name)
     };

@@ -2,6 +2,8 @@
 //! keeps what it took, and fails as often as it is told to.
 
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't be set up fails")]
+#![allow(clippy::result_large_err, clippy::unnecessary_wraps, reason = "a refusal is a whole response, too")]
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

@@ -25,12 +25,11 @@ async fn main() -> std::io::Result<()> {
     meta.leader = true;
     "preview, made-up data".clone_into(&mut meta.source);
     meta.speed = if frozen.is_some() { 0.0 } else { speed };
-    let time = move || match frozen {
-        Some(moment) => moment,
-        None => {
+    let time = move || {
+        frozen.unwrap_or_else(|| {
             let passed = Timestamp::now().duration_since(started).as_secs_f64() * speed;
             series::time::after(started, Duration::from_secs_f64(passed.max(0.0)))
-        }
+        })
     };
     let (sender, receiver) = watch::channel(Snapshot::new(meta));
     world::tell(&sender, time(), true);

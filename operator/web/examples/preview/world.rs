@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+#[allow(clippy::wildcard_imports, reason = "a preview shows all of it")]
 use health::snapshot::*;
 use jiff::{Timestamp, Unit};
 use series::{Absence, AbsenceReason, Forecast, Series};
@@ -136,7 +137,7 @@ impl Workload {
         (most as u32).clamp(2, self.max)
     }
 
-    fn grid(&self, from: i64, value: impl Fn(i64) -> f64) -> Option<Series> {
+    fn grid(from: i64, value: impl Fn(i64) -> f64) -> Option<Series> {
         let values = (0..PAST).map(|i| value(from + i * STEP)).collect();
         Series::new(at(from), Duration::from_secs(STEP as u64), values).ok()
     }
@@ -224,18 +225,18 @@ fn policy(w: &Workload, now: Timestamp) -> PolicySnapshot {
                 )
             }),
             candidates: candidates(w, need, predicted, trusted, leads),
-            recent: w.grid(from, |t| if blind && t > s - 2400 { f64::NAN } else { w.load(t) }),
-            capacity: w.grid(from, |t| f64::from(ready_at(t)) * w.target),
+            recent: Workload::grid(from, |t| if blind && t > s - 2400 { f64::NAN } else { w.load(t) }),
+            capacity: Workload::grid(from, |t| f64::from(ready_at(t)) * w.target),
             hindcast: if trusted {
-                w.grid(from, |t| w.shape(t) * (1.0 + 0.02 * noise(3, t / 900)))
+                Workload::grid(from, |t| w.shape(t) * (1.0 + 0.02 * noise(3, t / 900)))
             } else {
                 None
             },
             forecast: if trusted { w.forecast(minute + STEP) } else { None },
             standing: Some(standing(w, trusted)),
         }],
-        ready_replicas: w.grid(from, |t| f64::from(ready_at(t))),
-        desired_replicas: w.grid(from, |t| f64::from(w.wanted(t))),
+        ready_replicas: Workload::grid(from, |t| f64::from(ready_at(t))),
+        desired_replicas: Workload::grid(from, |t| f64::from(w.wanted(t))),
         decisions: decisions(w, s),
         next_change: if trusted { next } else { None },
         startup: Some(Startup { p95_seconds: 48.0 + (w.seed() % 60) as f64, samples: 214 }),
@@ -443,7 +444,7 @@ fn decisions(w: &Workload, s: i64) -> Vec<DecisionEntry> {
                     minutes + 8
                 )
             },
-            limits: if !up && w.seed() % 3 == 0 {
+            limits: if !up && w.seed().is_multiple_of(3) {
                 vec![LimitEntry {
                     reason: "ScaleDownStabilized".into(),
                     message: format!("{} was wanted within the last 5 minutes", to + 1),
