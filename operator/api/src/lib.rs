@@ -23,6 +23,9 @@
 //! # Ok::<(), serde_saphyr::Error>(())
 //! ```
 
+// Doc comments here are what `kubectl explain` prints: plain addresses, and brackets as people write them.
+#![allow(rustdoc::bare_urls, rustdoc::broken_intra_doc_links)]
+
 // The derives name paths of the facade crate `kube`, which brings the client along. This crate depends on the parts
 // that have none, and stands in for the facade.
 extern crate self as kube;
