@@ -149,7 +149,10 @@ fn a_trace_line_tells_the_whole_decision() {
         assert!(value.get(field).is_some(), "{field} in {value}");
     }
     let candidates = value["candidates"].as_array().unwrap();
-    assert!(candidates.iter().any(|c| c[0] == "Reactive"), "{candidates:?}");
+    let asks = |source: &str| candidates.iter().any(|c| c[0] == source);
+    // Which of the two answers to the load of now there is depends on the stance that the rehearsal has chosen by then.
+    assert!(asks("Reactive") || asks("Burst"), "{candidates:?}");
+    assert!(asks("Predictive") && asks("Keep"), "{candidates:?}");
 }
 
 #[test]
