@@ -1,0 +1,86 @@
+//! How far ahead to look, how surely, and from which past.
+
+use std::time::Duration;
+
+use api::units;
+use api::v1alpha1::AutoscalePolicySpec;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::finding::Findings;
+
+pub(super) struct Outlook {
+    pub(super) lead_time: decide::LeadTime,
+    pub(super) protection: f64,
+    pub(super) settings: forecast::Settings,
+}
+
+pub(super) fn outlook(spec: &AutoscalePolicySpec, findings: &mut Findings) -> Outlook {
+    let written = &spec.forecast;
+    let lead_time = if written.lead_time == "Auto" {
+        decide::LeadTime::Measured { until_known: Duration::from_mins(2) }
+    } else {
+        let parsed = units::duration(&written.lead_time);
+        let lead = findings.take("forecast.leadTime", &written.lead_time, parsed, Duration::from_mins(2));
+        if !(15..=21_600).contains(&lead.as_secs()) {
+            findings.add("forecast.leadTime", &written.lead_time, "write Auto, or a duration from 15s to 6h");
+        }
+        decide::LeadTime::Fixed(lead)
+    };
+    let two_weeks = Duration::from_hours(14 * 24);
+    let history =
+        findings.take("forecast.history", &written.history, units::duration(&written.history), two_weeks);
+    if !(86_400..=90 * 86_400).contains(&history.as_secs()) {
+        findings.add("forecast.history", &written.history, "write a duration from 1d to 90d");
+    }
+    let protection =
+        findings.take("forecast.protection", &written.protection, units::percent(&written.protection), 0.99);
+    if !(0.5..=0.9999).contains(&protection) {
+        findings.add("forecast.protection", &written.protection, "write a percentage from 50% to 99.99%");
+    }
+    let time_zone = TimeZone::get(&written.time_zone).unwrap_or_else(|_| {
+        findings.add(
+            "forecast.timeZone",
+            format!("{:?}", written.time_zone),
+            "write a name of the IANA time zone database, such as Europe/Berlin",
+        );
+        TimeZone::UTC
+    });
+    let excluded = exclusions(spec, findings);
+    let lead = match lead_time {
+        decide::LeadTime::Fixed(lead) => lead,
+        decide::LeadTime::Measured { until_known } => until_known,
+    };
+    let mut levels = forecast::Settings::default().levels;
+    levels.push(protection);
+    let settings = forecast::Settings {
+        horizon: Duration::from_hours(4).max(lead * 2),
+        levels,
+        time_zone,
+        history,
+        excluded,
+        ..forecast::Settings::default()
+    };
+    Outlook { lead_time, protection, settings: settings.in_range() }
+}
+
+fn exclusions(spec: &AutoscalePolicySpec, findings: &mut Findings) -> Vec<forecast::Window> {
+    let mut windows = Vec::new();
+    for (index, window) in spec.forecast.exclude.iter().enumerate() {
+        let mut moment = |name: &str, written: &str| {
+            written.parse::<Timestamp>().ok().or_else(|| {
+                let field = format!("forecast.exclude[{index}].{name}");
+                findings.add(field, format!("{written:?}"), "write a moment such as 2027-01-31T18:00:00Z");
+                None
+            })
+        };
+        if let (Some(from), Some(to)) = (moment("from", &window.from), moment("to", &window.to)) {
+            windows.push(forecast::Window { from, to });
+            if from >= to {
+                let field = format!("forecast.exclude[{index}].to");
+                findings.add(field, &window.to, format!("write a moment after {}", window.from));
+            }
+        }
+    }
+    windows
+}
