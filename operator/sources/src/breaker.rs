@@ -13,14 +13,27 @@ pub struct Limits {
     pub failures: u32,
     /// How long it is left alone the first time. Doubles with each failed probe.
     pub pause: Duration,
-    /// The longest pause.
+    /// The longest pause: after an outage, however long, a server is asked again within this time.
     pub longest: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { failures: 5, pause: Duration::from_secs(5), longest: Duration::from_mins(1) }
+        Self { failures: 5, pause: Duration::from_secs(5), longest: Duration::from_secs(30) }
     }
+}
+
+/// What a breaker says to somebody who wants to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Ask.
+    Free,
+    /// Ask, on behalf of all: the outcome, or that there will be none, has to be told to the breaker.
+    Probe,
+    /// Somebody is probing right now: come again when that has come to its end.
+    Wait,
+    /// The server is being left alone.
+    Refused,
 }
 
 /// The state of one server: closed, open until a time, or probing with a single request.
@@ -44,20 +57,28 @@ impl Breaker {
         Self { limits, failures: 0, state: State::Closed }
     }
 
-    /// Whether the server may be asked at `now`. While open: no, until the pause is over; then exactly one request
-    /// may probe, and the others wait for its outcome (or for one more pause, should it never come).
-    pub fn admits(&mut self, now: Timestamp) -> bool {
+    /// Whether the server may be asked at `now`. While open: no, until the pause is over; then one request probes,
+    /// and the others wait for what comes of it (or for one more pause, should that never be told).
+    pub fn admit(&mut self, now: Timestamp) -> Admission {
         match self.state {
-            State::Closed => true,
+            State::Closed => Admission::Free,
             State::Open { until, pause } if now >= until => {
                 self.state = State::Probing { since: now, pause };
-                true
+                Admission::Probe
             }
             State::Probing { since, pause } if now >= time::after(since, pause) => {
                 self.state = State::Probing { since: now, pause };
-                true
+                Admission::Probe
             }
-            State::Open { .. } | State::Probing { .. } => false,
+            State::Probing { .. } => Admission::Wait,
+            State::Open { .. } => Admission::Refused,
+        }
+    }
+
+    /// The probe was called off before it had an outcome: the next one who asks probes instead.
+    pub fn abandoned(&mut self) {
+        if let State::Probing { since, pause } = self.state {
+            self.state = State::Open { until: since, pause };
         }
     }
 
@@ -109,7 +130,7 @@ mod tests {
     fn broken() -> Breaker {
         let mut breaker = Breaker::new(Limits::default());
         for _ in 0..5 {
-            assert!(breaker.admits(at(0)));
+            assert_eq!(breaker.admit(at(0)), Admission::Free);
             breaker.failed(at(0));
         }
         breaker
@@ -123,7 +144,7 @@ mod tests {
         }
         breaker.succeeded();
         breaker.failed(at(1));
-        assert!(breaker.admits(at(1)));
+        assert_eq!(breaker.admit(at(1)), Admission::Free);
         assert_eq!(breaker.opens_again_at(), None);
     }
 
@@ -131,28 +152,28 @@ mod tests {
     fn five_failures_open_it_until_the_pause_is_over() {
         let mut breaker = broken();
         assert_eq!(breaker.opens_again_at(), Some(at(5)));
-        assert!(!breaker.admits(at(4)));
-        assert!(breaker.admits(at(5)));
+        assert_eq!(breaker.admit(at(4)), Admission::Refused);
+        assert_eq!(breaker.admit(at(5)), Admission::Probe);
     }
 
     #[test]
     fn a_single_request_probes() {
         let mut breaker = broken();
-        assert!(breaker.admits(at(5)));
-        assert!(!breaker.admits(at(6)));
+        assert_eq!(breaker.admit(at(5)), Admission::Probe);
+        assert_eq!(breaker.admit(at(6)), Admission::Wait);
         breaker.succeeded();
-        assert!(breaker.admits(at(6)));
-        assert!(breaker.admits(at(6)));
+        assert_eq!(breaker.admit(at(6)), Admission::Free);
+        assert_eq!(breaker.admit(at(6)), Admission::Free);
     }
 
     #[test]
     fn a_failed_probe_doubles_the_pause_up_to_the_longest() {
         let mut breaker = broken();
         let mut now = 0;
-        for pause in [5, 10, 20, 40, 60, 60] {
+        for pause in [5, 10, 20, 30, 30] {
             now += pause;
-            assert!(!breaker.admits(at(now - 1)));
-            assert!(breaker.admits(at(now)));
+            assert_eq!(breaker.admit(at(now - 1)), Admission::Refused);
+            assert_eq!(breaker.admit(at(now)), Admission::Probe);
             breaker.failed(at(now));
         }
     }
@@ -160,8 +181,18 @@ mod tests {
     #[test]
     fn a_probe_that_never_reports_does_not_block_for_ever() {
         let mut breaker = broken();
-        assert!(breaker.admits(at(5)));
-        assert!(!breaker.admits(at(9)));
-        assert!(breaker.admits(at(10)));
+        assert_eq!(breaker.admit(at(5)), Admission::Probe);
+        assert_eq!(breaker.admit(at(9)), Admission::Wait);
+        assert_eq!(breaker.admit(at(10)), Admission::Probe);
+    }
+
+    #[test]
+    fn a_probe_that_is_called_off_is_made_by_the_next() {
+        let mut breaker = broken();
+        assert_eq!(breaker.admit(at(5)), Admission::Probe);
+        breaker.abandoned();
+        assert_eq!(breaker.admit(at(5)), Admission::Probe);
+        breaker.failed(at(5));
+        assert_eq!(breaker.opens_again_at(), Some(at(15)));
     }
 }

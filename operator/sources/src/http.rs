@@ -13,9 +13,9 @@ use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 use series::{Absence, AbsenceReason, time};
 use telemetry::metrics::Metrics;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
-use crate::breaker::{Breaker, Limits};
+use crate::breaker::{Admission, Breaker, Limits};
 use crate::tls::Tls;
 
 /// Requests under way to one server at a time. Prometheus itself runs 20 queries at once; the rest would wait there.
@@ -150,11 +150,15 @@ impl Pool {
     {
         let server = self.server(server);
         let began = tokio::time::Instant::now();
-        let outcome = match server.admit(now) {
-            Ok(()) => self.attempt(kind, &server, deadline, request).await,
-            Err(absence) => Err(absence),
+        let (outcome, change) = match server.admit(now, deadline).await {
+            Err(absence) => (Err(absence), None),
+            Ok(asking) => {
+                let left = deadline.saturating_sub(began.elapsed());
+                let outcome = self.attempt(kind, &server, left, request).await;
+                let change = asking.ended(&outcome, time::after(now, began.elapsed()));
+                (outcome, change)
+            }
         };
-        let change = server.note(&outcome, time::after(now, began.elapsed()));
         if let Some(metrics) = &self.inner.metrics {
             let result = outcome.as_ref().map_or_else(|absence| absence.reason.as_str(), |_| "success");
             metrics.source_request(kind, result, began.elapsed().as_secs_f64());
@@ -210,6 +214,7 @@ impl Pool {
         let server = Arc::new(Server {
             name: name.to_owned(),
             permits: Semaphore::new(CONCURRENT_PER_SERVER),
+            settled: Notify::new(),
             health: Mutex::new(Health { breaker: Breaker::new(self.inner.limits), last: None }),
         });
         servers.insert(name.to_owned(), Arc::clone(&server));
@@ -232,6 +237,8 @@ pub struct Census {
 struct Server {
     name: String,
     permits: Semaphore,
+    /// Told whenever a probe came to its end.
+    settled: Notify,
     health: Mutex<Health>,
 }
 
@@ -241,30 +248,58 @@ struct Health {
 }
 
 impl Server {
-    fn admit(&self, now: Timestamp) -> Result<(), Absence> {
-        let mut health = lock(&self.health);
-        if health.breaker.admits(now) {
-            return Ok(());
+    /// Admission to ask the server. Who comes while another one probes waits for the outcome, at most `patience`:
+    /// a reading of two queries must not fail because its first is the probe.
+    async fn admit(&self, now: Timestamp, patience: Duration) -> Result<Asking<'_>, Absence> {
+        let admitted = async {
+            loop {
+                // Registered before the look, so that an end between the two isn't missed.
+                let settled = self.settled.notified();
+                tokio::pin!(settled);
+                settled.as_mut().enable();
+                let admission = lock(&self.health).breaker.admit(now);
+                match admission {
+                    Admission::Free => return Some(Asking { server: self, probes: false }),
+                    Admission::Probe => return Some(Asking { server: self, probes: true }),
+                    Admission::Refused => return None,
+                    Admission::Wait => settled.await,
+                }
+            }
+        };
+        match tokio::time::timeout(patience, admitted).await {
+            Ok(Some(asking)) => Ok(asking),
+            Ok(None) | Err(_) => Err(self.left_alone()),
         }
+    }
+
+    fn left_alone(&self) -> Absence {
+        let health = lock(&self.health);
         let until = health
             .breaker
             .opens_again_at()
             .map_or_else(String::new, |at| format!(" before {}", at.strftime("%H:%M:%SZ")));
         let last =
             health.last.as_ref().map_or_else(String::new, |last| format!("; the last failure: {last}"));
-        Err(Absence::new(
+        Absence::new(
             AbsenceReason::CircuitOpen,
             format!("{} failed several times in a row and isn't asked again{until}{last}", self.name),
-        ))
+        )
     }
+}
 
+/// The right to ask a server. Dropped without an outcome (the reading was cancelled), a probe is handed on.
+struct Asking<'a> {
+    server: &'a Server,
+    probes: bool,
+}
+
+impl Asking<'_> {
     /// Takes the outcome in. Says whether the circuit opened (`true`) or closed (`false`) by it.
-    fn note<T>(&self, outcome: &Result<T, Absence>, now: Timestamp) -> Option<bool> {
-        let mut health = lock(&self.health);
+    fn ended<T>(mut self, outcome: &Result<T, Absence>, now: Timestamp) -> Option<bool> {
+        self.probes = false;
+        let mut health = lock(&self.server.health);
         let before = health.breaker.is_open();
         match outcome {
-            // Nobody was asked.
-            Err(absence) if absence.reason == AbsenceReason::CircuitOpen => {}
             Err(absence) if server_failed(absence.reason) => {
                 health.breaker.failed(now);
                 health.last = Some(absence.clone());
@@ -272,7 +307,18 @@ impl Server {
             _ => health.breaker.succeeded(),
         }
         let after = health.breaker.is_open();
+        drop(health);
+        self.server.settled.notify_waiters();
         (before != after).then_some(after)
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        if self.probes {
+            lock(&self.server.health).breaker.abandoned();
+            self.server.settled.notify_waiters();
+        }
     }
 }
 
@@ -413,6 +459,37 @@ mod tests {
         assert!(open.message.contains("connection refused"), "{open}");
         assert_eq!(pool.ask("test", "b", at(1), Duration::from_secs(10), || async { Ok(1) }).await, Ok(1));
         assert_eq!(pool.ask("test", "a", at(60), Duration::from_secs(10), || async { Ok(1) }).await, Ok(1));
+    }
+
+    #[tokio::test]
+    async fn a_reading_of_two_queries_closes_the_circuit_once_the_server_is_back() {
+        let pool = Pool::new(Limits { failures: 1, ..Limits::default() });
+        let ask = |second, answer: Result<u32, Absence>| {
+            let pool = pool.clone();
+            async move {
+                pool.ask("test", "s", at(second), Duration::from_secs(10), || async {
+                    // Both queries are under way before the first has its answer.
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    answer.clone()
+                })
+                .await
+            }
+        };
+        assert!(ask(0, Err(unreachable())).await.is_err());
+        let both = futures::future::try_join(ask(60, Ok(1)), ask(60, Ok(2))).await;
+        assert_eq!(both, Ok((1, 2)));
+    }
+
+    #[tokio::test]
+    async fn a_probe_that_is_cancelled_is_made_by_the_next_who_asks() {
+        let pool = Pool::new(Limits { failures: 1, ..Limits::default() });
+        let ask = || pool.ask("test", "s", at(60), Duration::from_secs(10), || async { Ok(1) });
+        let _: Result<u32, _> =
+            pool.ask("test", "s", at(0), Duration::from_secs(10), || async { Err(unreachable()) }).await;
+        let hangs =
+            pool.ask("test", "s", at(60), Duration::from_secs(10), std::future::pending::<Result<u32, _>>);
+        assert!(tokio::time::timeout(Duration::from_millis(20), hangs).await.is_err());
+        assert_eq!(ask().await, Ok(1));
     }
 
     #[tokio::test]
