@@ -51,7 +51,7 @@ impl Default for Limits {
             kept: 2048,
             kept_bytes: 4 << 20,
             heartbeat: Duration::from_secs(10),
-            retry: Duration::from_millis(500),
+            retry: Duration::from_millis(200),
         }
     }
 }
@@ -162,10 +162,10 @@ impl Hub {
         Frame::default().id(format!("{}-{number}", self.0.life)).event(kind).data(data)
     }
 
-    /// Spread over two seconds, so that a thousand readers don't come back in the same moment.
+    /// Spread over half a second, so that a thousand readers don't come back in the same moment.
     fn come_back_in(&self) -> Duration {
         let turn = self.0.turn.fetch_add(1, Ordering::Relaxed);
-        self.0.limits.retry + Duration::from_millis(turn.wrapping_mul(137) % 1000)
+        self.0.limits.retry + Duration::from_millis(turn.wrapping_mul(137) % 500)
     }
 }
 

@@ -1,7 +1,7 @@
 // What the page knows, and its line to the server.
 //
 // The stream of events keeps the store fresh. When the line breaks, or is silent for longer than the server promised,
-// it is built anew after a wait that doubles, with jitter: up to 1.2 seconds in the first minute, which is what
+// it is built anew after a wait that doubles, with jitter: up to half a second in the first minute, which is what
 // restarts take, and half a minute after that. Coming back, the page says what it saw last; the server sends what
 // was missed or says to fetch everything.
 
@@ -86,7 +86,7 @@ let attempt = 0;
 let lastId = '';
 let heartbeat = 10000;
 
-const RESTART_TAKES = 60000, WAIT_IN_RESTART = 1200, LONGEST_WAIT = 30000;
+const FIRST_WAIT = 250, RESTART_TAKES = 60000, WAIT_IN_RESTART = 500, LONGEST_WAIT = 30000;
 
 function alive(event) {
   if (event.lastEventId) lastId = event.lastEventId;
@@ -102,9 +102,9 @@ function lost(wait) {
   clearTimeout(timer);
   if (state.link.status !== 'lost') { state.link.since = Date.now(); attempt = 0; }
   const long = Date.now() - state.link.since > RESTART_TAKES;
-  const ceiling = Math.min(long ? LONGEST_WAIT : WAIT_IN_RESTART, 400 * 2 ** attempt);
+  const ceiling = Math.min(long ? LONGEST_WAIT : WAIT_IN_RESTART, FIRST_WAIT * 2 ** attempt);
   const delay = wait ?? ceiling / 2 + Math.random() * ceiling / 2;
-  if (long || 400 * 2 ** attempt < WAIT_IN_RESTART) attempt += 1;
+  if (long || FIRST_WAIT * 2 ** attempt < WAIT_IN_RESTART) attempt += 1;
   Object.assign(state.link, { status: 'lost', retryAt: Date.now() + delay });
   timer = setTimeout(connect, delay);
   changed();
