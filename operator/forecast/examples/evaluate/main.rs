@@ -12,6 +12,7 @@ mod data;
 mod report;
 mod run;
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,30 +26,33 @@ use rayon::prelude::*;
 #[derive(Debug, Parser)]
 #[command(name = "evaluate")]
 pub(crate) struct Args {
-    /// Folder of CSV files with the header `timestamp,value`; an empty value is a gap. Other files are left out.
+    /// Folder of CSV files with the header `timestamp,value`, or one such file; an empty value is a gap. Times are RFC
+    /// 3339 (UTC where no zone stands there) or seconds since 1970. Files with another header are left out.
     dir: PathBuf,
-    /// CSV `series,timestamp` of the origins to evaluate at; by default 200 of each series, evenly spaced.
+    /// CSV `series,timestamp` of the origins to evaluate at, each the time of the newest row that may be seen; by
+    /// default 200 of each series, evenly spaced.
     #[arg(long)]
     origins: Option<PathBuf>,
-    /// Length of a step; finer rows are averaged. By default that of each file.
+    /// Length of a step, 10s to 1h; finer rows are averaged. By default that of each file.
     #[arg(long, value_parser = duration)]
     step: Option<Duration>,
-    /// Horizons to score, each a multiple of the step.
+    /// Horizons to score, each a multiple of the step, up to 48h.
     #[arg(long, value_parser = duration, value_delimiter = ',', default_value = "5m,15m,60m")]
     horizons: Vec<Duration>,
     /// Time between two refits.
     #[arg(long, value_parser = duration, default_value = "1h")]
     refit: Duration,
     /// How many origins of each series, where no file says which.
-    #[arg(long, default_value_t = 200)]
-    count: usize,
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(2..))]
+    count: u32,
     /// Series to leave out.
     #[arg(long, value_delimiter = ',')]
     exclude: Vec<String>,
     /// IANA time zone in which days and weeks begin.
     #[arg(long, default_value = "UTC")]
     time_zone: String,
-    /// Where to write every forecast: CSV `series,origin,horizon_seconds,model,quantile,value`.
+    /// Where to write every forecast, those of the naive baselines too: CSV
+    /// `series,origin,horizon_seconds,model,quantile,value`.
     #[arg(long)]
     predictions: Option<PathBuf>,
     /// `table` or `json`.
@@ -67,44 +71,92 @@ fn duration(text: &str) -> Result<Duration, String> {
         "d" => 86_400,
         other => return Err(format!("unknown unit {other:?}; use s, m, h or d")),
     };
-    Some(Duration::from_secs(number * unit))
-        .filter(|d| !d.is_zero())
-        .ok_or("a duration is above zero".to_owned())
+    number
+        .checked_mul(unit)
+        .filter(|seconds| (1..=u64::from(u32::MAX)).contains(seconds))
+        .map(Duration::from_secs)
+        .ok_or_else(|| format!("{text:?} is out of range; a duration is above zero, such as 5m"))
+}
+
+/// What can be seen to be wrong before anything is read.
+fn check(args: &Args) -> anyhow::Result<()> {
+    if let Some(step) = args.step {
+        if !(10..=3600).contains(&step.as_secs()) {
+            bail!("--step {}s is out of range: choose 10s to 1h", step.as_secs());
+        }
+        if let Some(odd) = args.horizons.iter().find(|h| !h.as_secs().is_multiple_of(step.as_secs())) {
+            bail!("--horizons: {}s isn't a multiple of --step {}s", odd.as_secs(), step.as_secs());
+        }
+    }
+    if let Some(far) = args.horizons.iter().find(|h| **h > Duration::from_hours(48)) {
+        bail!("--horizons: {}h is too far ahead; at most 48h", far.as_secs() / 3600);
+    }
+    Ok(())
 }
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let zone = jiff::tz::TimeZone::get(&args.time_zone).context("--time-zone")?;
+    check(&args)?;
+    let zone = jiff::tz::TimeZone::get(&args.time_zone).with_context(|| {
+        format!("--time-zone {:?} isn't known; use an IANA name such as Europe/Berlin", args.time_zone)
+    })?;
     let origins = args.origins.as_deref().map(data::origins).transpose()?;
-    let mut inputs = data::folder(&args.dir, args.step)?;
-    inputs.retain(|i| !args.exclude.contains(&i.name));
+    let mut folder = data::folder(&args.dir, args.step, &args.exclude)?;
     if let Some(origins) = &origins {
-        inputs.retain(|i| origins.contains_key(&i.name));
+        data::keep_named(&mut folder, origins);
     }
-    if inputs.is_empty() {
-        bail!("no series to evaluate in {}", args.dir.display());
+    eprint!("{}", data::remarks(&folder));
+    if folder.inputs.is_empty() {
+        bail!(
+            "no series to evaluate in {}: it needs CSV files with the header `timestamp,value`{}",
+            args.dir.display(),
+            if origins.is_some() { ", named as in --origins" } else { "" }
+        );
     }
-    let bar = ProgressBar::new(inputs.iter().map(|i| i.series.len() as u64).sum());
-    if !std::io::stderr().is_terminal() {
-        bar.set_draw_target(ProgressDrawTarget::hidden());
+    // Opened first: a run of minutes must not end with a path that can't be written.
+    let predictions = args.predictions.as_deref().map(report::Predictions::create).transpose()?;
+    let results = evaluate(&folder.inputs, origins.as_ref(), &args, &zone)?;
+    for result in &results {
+        for note in &result.notes {
+            eprintln!("note: {}: {note}", result.name);
+        }
     }
-    bar.set_style(ProgressStyle::with_template("{bar:40} {percent}% {pos}/{len} steps, {eta} left")?);
-    let results: Vec<run::Outcome> = inputs
-        .par_iter()
-        .map(|input| {
-            let wanted = origins.as_ref().and_then(|o| o.get(&input.name));
-            run::series(input, wanted, &args, &zone, &bar)
-        })
-        .collect::<anyhow::Result<_>>()?;
-    bar.finish_and_clear();
-    if let Some(path) = &args.predictions {
-        report::predictions(path, &results)?;
+    if results.iter().all(|r| r.said.is_empty()) {
+        bail!(
+            "there is no forecast to score: no origin lies on a row with rows after it, at any of the horizons"
+        );
     }
-    let summary = report::summarise(&results);
+    if let Some(predictions) = predictions {
+        predictions.write(&results)?;
+    }
+    let summary = report::summarise(&results, folder.left_out);
     if args.output == "json" {
         println!("{}", serde_json::to_string_pretty(&summary)?);
     } else {
         report::print(&summary);
     }
     Ok(())
+}
+
+/// Evaluates all series, in parallel over cores, with a progress bar on a terminal.
+fn evaluate(
+    inputs: &[data::Input],
+    origins: Option<&BTreeMap<String, data::Origins>>,
+    args: &Args,
+    zone: &jiff::tz::TimeZone,
+) -> anyhow::Result<Vec<run::Outcome>> {
+    let bar = ProgressBar::new(inputs.iter().map(|i| i.series.len() as u64).sum());
+    if !std::io::stderr().is_terminal() {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    bar.set_style(ProgressStyle::with_template("{bar:40} {percent}% {pos}/{len} steps, {eta} left")?);
+    let results = inputs
+        .par_iter()
+        .map(|input| {
+            let wanted = origins.and_then(|o| o.get(&input.name));
+            run::series(input, wanted, args, zone, &bar)
+        })
+        .collect();
+    bar.finish_and_clear();
+    results
 }

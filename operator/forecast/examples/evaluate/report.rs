@@ -1,8 +1,9 @@
 //! Scores, tables and files.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use serde::Serialize;
 
 use crate::run::{Cost, LEVELS, MODELS, Outcome, Said, Spent};
@@ -51,7 +52,7 @@ pub(crate) struct Total {
     worst_series: String,
 }
 
-/// What it took, as medians over all series.
+/// What it took, as medians.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Costs {
     fit_milliseconds: f64,
@@ -69,31 +70,43 @@ pub(crate) struct Summary {
     series: Vec<Row>,
     /// Share of origins at which the forecast would have been refused, by series.
     refused: BTreeMap<String, f64>,
+    /// Medians over all series.
     cost: Costs,
+    cost_by_series: BTreeMap<String, Costs>,
+    /// What was not evaluated, and why.
+    left_out: BTreeMap<String, String>,
 }
 
-pub(crate) fn summarise(results: &[Outcome]) -> Summary {
+pub(crate) fn summarise(results: &[Outcome], left_out: BTreeMap<String, String>) -> Summary {
     let mut rows = Vec::new();
     let mut refused = BTreeMap::new();
-    for outcome in results {
-        let mut horizons: Vec<_> = outcome.said.iter().map(|s| s.ahead).collect();
+    for outcome in results.iter().filter(|o| !o.said.is_empty()) {
+        let scored: Vec<&Said> = outcome.said.iter().filter(|s| s.actual.is_finite()).collect();
+        let mut horizons: Vec<_> = scored.iter().map(|s| s.ahead).collect();
         horizons.sort_unstable();
         horizons.dedup();
         for ahead in horizons {
-            let said: Vec<&Said> = outcome.said.iter().filter(|s| s.ahead == ahead).collect();
+            let said: Vec<&Said> = scored.iter().filter(|s| s.ahead == ahead).copied().collect();
             for model in 0..MODELS.len() {
                 rows.push(row(outcome, &said, model, ahead.as_secs()));
             }
         }
-        let share =
-            outcome.said.iter().filter(|s| s.refused).count() as f64 / outcome.said.len().max(1) as f64;
+        let share = outcome.said.iter().filter(|s| s.refused).count() as f64 / outcome.said.len() as f64;
         refused.insert(outcome.name.clone(), share);
     }
     let mut keys: Vec<(u64, &'static str)> = rows.iter().map(|r| (r.horizon_seconds, r.model)).collect();
     keys.sort_by_key(|(h, m)| (*h, MODELS.iter().position(|o| o == m)));
     keys.dedup();
     let overall = keys.into_iter().map(|(h, m)| total(&rows, h, m)).collect();
-    Summary { levels: LEVELS, overall, refused, cost: costs(results.iter().map(|r| &r.cost)), series: rows }
+    Summary {
+        levels: LEVELS,
+        overall,
+        refused,
+        cost: costs(results.iter().map(|r| &r.cost)),
+        cost_by_series: results.iter().map(|r| (r.name.clone(), costs(std::iter::once(&r.cost)))).collect(),
+        left_out,
+        series: rows,
+    }
 }
 
 fn row(outcome: &Outcome, said: &[&Said], model: usize, horizon_seconds: u64) -> Row {
@@ -292,26 +305,41 @@ fn print_costs(summary: &Summary) {
     );
 }
 
-/// Writes every forecast: `series,origin,horizon_seconds,model,quantile,value`.
-pub(crate) fn predictions(path: &Path, results: &[Outcome]) -> anyhow::Result<()> {
-    let mut out = csv::Writer::from_path(path)?;
-    out.write_record(["series", "origin", "horizon_seconds", "model", "quantile", "value"])?;
-    for outcome in results {
-        for s in &outcome.said {
-            for (model, quantiles) in MODELS.iter().zip(&s.models) {
-                for (level, value) in LEVELS.iter().zip(quantiles) {
-                    out.write_record([
-                        &outcome.name,
-                        &s.origin.to_string(),
-                        &s.ahead.as_secs().to_string(),
-                        *model,
-                        &level.to_string(),
-                        &value.to_string(),
-                    ])?;
+/// A file for every forecast: `series,origin,horizon_seconds,model,quantile,value`.
+pub(crate) struct Predictions {
+    out: csv::Writer<std::fs::File>,
+    path: PathBuf,
+}
+
+impl Predictions {
+    pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
+        let out = csv::Writer::from_path(path)
+            .with_context(|| format!("--predictions: can't write {}", path.display()))?;
+        Ok(Self { out, path: path.to_owned() })
+    }
+
+    pub(crate) fn write(mut self, results: &[Outcome]) -> anyhow::Result<()> {
+        self.rows(results).with_context(|| format!("--predictions: can't write {}", self.path.display()))
+    }
+
+    fn rows(&mut self, results: &[Outcome]) -> anyhow::Result<()> {
+        self.out.write_record(["series", "origin", "horizon_seconds", "model", "quantile", "value"])?;
+        for outcome in results {
+            for s in &outcome.said {
+                for (model, quantiles) in MODELS.iter().zip(&s.models) {
+                    for (level, value) in LEVELS.iter().zip(quantiles) {
+                        self.out.write_record([
+                            &outcome.name,
+                            &s.origin.to_string(),
+                            &s.ahead.as_secs().to_string(),
+                            *model,
+                            &level.to_string(),
+                            &value.to_string(),
+                        ])?;
+                    }
                 }
             }
         }
+        Ok(self.out.flush()?)
     }
-    out.flush()?;
-    Ok(())
 }

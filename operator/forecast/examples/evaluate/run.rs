@@ -1,16 +1,16 @@
 //! One series: walk over it slot by slot, ask at the origins, keep what was said and what came.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use forecast::{Forecaster, Settings};
 use indicatif::ProgressBar;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use series::{Series, time};
+use series::Series;
 
 use crate::Args;
-use crate::data::Input;
+use crate::data::{Input, Origins};
 
 /// Quantile levels that are scored.
 pub(crate) const LEVELS: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
@@ -21,6 +21,7 @@ pub(crate) const MODELS: [&str; 4] = ["foresail", "last-value", "seasonal-naive-
 pub(crate) struct Said {
     pub(crate) origin: Timestamp,
     pub(crate) ahead: Duration,
+    /// NaN where nothing was measured then.
     pub(crate) actual: f64,
     /// Quantiles of each model.
     pub(crate) models: Vec<[f64; LEVELS.len()]>,
@@ -35,6 +36,8 @@ pub(crate) struct Outcome {
     /// Mean absolute difference to the day before, over the whole series.
     pub(crate) scale: f64,
     pub(crate) cost: Cost,
+    /// What was asked for and couldn't be done.
+    pub(crate) notes: Vec<String>,
 }
 
 /// What it took.
@@ -74,7 +77,7 @@ impl Spent {
 /// Evaluates one series.
 pub(crate) fn series(
     input: &Input,
-    wanted: Option<&BTreeSet<Timestamp>>,
+    wanted: Option<&Origins>,
     args: &Args,
     zone: &TimeZone,
     bar: &ProgressBar,
@@ -84,9 +87,12 @@ pub(crate) fn series(
     let horizon = args.horizons.iter().copied().max().unwrap_or(step).max(step);
     let settings =
         Settings { step, horizon, levels: LEVELS.to_vec(), time_zone: zone.clone(), ..Settings::default() };
-    let steps: Vec<usize> =
-        args.horizons.iter().map(|h| (h.as_secs() / step.as_secs()) as usize).filter(|h| *h > 0).collect();
-    let chosen = choose(series, wanted, &steps, args.count);
+    let mut notes = Vec::new();
+    let steps = horizons(args, step, &mut notes);
+    let chosen = match wanted {
+        Some(wanted) => find(input, wanted, &mut notes),
+        None => choose(series, &steps, args.count as usize),
+    };
     let day = (86_400 / step.as_secs()).max(1) as usize;
     let refit = (args.refit.as_secs() / step.as_secs()).max(1) as usize;
     let mut forecaster = Forecaster::new(settings);
@@ -112,8 +118,9 @@ pub(crate) fn series(
             }
             rounds += 1;
         }
-        if chosen.contains(&i) {
-            ask(&forecaster, series, i, &steps, &naive, &mut cost, &mut said);
+        if let Some(origin) = chosen.get(&i) {
+            let place = Place { series, i, origin: *origin };
+            ask(&forecaster, &place, &steps, &naive, &mut cost, &mut said);
         }
         bar.inc(1);
     }
@@ -121,48 +128,94 @@ pub(crate) fn series(
     let differences: Vec<f64> =
         (day..series.len()).filter_map(|i| Some((series.get(i)? - series.get(i - day)?).abs())).collect();
     let scale = differences.iter().sum::<f64>() / differences.len().max(1) as f64;
-    Ok(Outcome { name: input.name.clone(), said, scale, cost })
+    Ok(Outcome { name: input.name.clone(), said, scale, cost, notes })
 }
 
-/// The rows to ask at: those that are wanted, or evenly spaced ones after a week or 60 % of the series.
-fn choose(
-    series: &Series,
-    wanted: Option<&BTreeSet<Timestamp>>,
-    steps: &[usize],
-    count: usize,
-) -> BTreeSet<usize> {
-    let n = series.len();
-    if let Some(wanted) = wanted {
-        return wanted.iter().filter_map(|t| series.index_of(*t)).collect();
+/// The horizons in steps, rising; those that aren't a number of whole steps are left out.
+fn horizons(args: &Args, step: Duration, notes: &mut Vec<String>) -> Vec<usize> {
+    let whole = |h: &Duration| h.as_secs().is_multiple_of(step.as_secs());
+    for odd in args.horizons.iter().filter(|h| !whole(h)) {
+        notes.push(format!(
+            "no forecasts {} s ahead: its rows are {} s apart",
+            odd.as_secs(),
+            step.as_secs()
+        ));
     }
+    let mut steps: Vec<usize> =
+        args.horizons.iter().filter(|h| whole(h)).map(|h| (h.as_secs() / step.as_secs()) as usize).collect();
+    steps.sort_unstable();
+    steps.dedup();
+    steps
+}
+
+/// The rows of the wanted origins, with the origin as it was given.
+fn find(input: &Input, wanted: &Origins, notes: &mut Vec<String>) -> BTreeMap<usize, Timestamp> {
+    let mut found = BTreeMap::new();
+    let (mut outside, mut between) = (Vec::new(), Vec::new());
+    for origin in wanted {
+        match input.series.index_of(*origin) {
+            None => outside.push(origin),
+            // A row that is averaged over what came after the origin would tell what is to be forecast.
+            Some(i) if *origin != input.series.time_of(i) && input.newest[i] > origin.as_second() => {
+                between.push(origin);
+            }
+            Some(i) => {
+                found.insert(i, *origin);
+            }
+        }
+    }
+    if let Some(first) = outside.first() {
+        notes.push(format!("{} origins aren't within its rows, such as {first}", outside.len()));
+    }
+    if let Some(first) = between.first() {
+        let step = input.series.step().as_secs();
+        notes.push(format!(
+            "{} origins lie inside a step of {step} s, such as {first}: give the time at which a step begins",
+            between.len()
+        ));
+    }
+    found
+}
+
+/// Evenly spaced rows after a week or 60 % of the series.
+fn choose(series: &Series, steps: &[usize], count: usize) -> BTreeMap<usize, Timestamp> {
+    let n = series.len();
     let day = (86_400 / series.step().as_secs()).max(1) as usize;
     let from = (7 * day).min(n * 6 / 10);
     let to = n.saturating_sub(steps.iter().copied().max().unwrap_or(1) + 1);
     let span = to.saturating_sub(from) as f64;
     (0..count)
-        .map(|k| from + (span * k as f64 / (count.max(2) - 1) as f64) as usize)
-        .filter(|i| (i.saturating_sub(6)..=*i).filter(|j| series.get(*j).is_some()).count() >= 4)
+        .map(|k| from + (span * k as f64 / (count - 1) as f64) as usize)
+        .filter(|i| *i < n && (i.saturating_sub(6)..=*i).filter(|j| series.get(*j).is_some()).count() >= 4)
+        .map(|i| (i, series.time_of(i)))
         .collect()
+}
+
+/// Where a forecast is asked for.
+struct Place<'a> {
+    series: &'a Series,
+    /// The newest row that may be seen, and its time as given.
+    i: usize,
+    origin: Timestamp,
 }
 
 fn ask(
     forecaster: &Forecaster,
-    series: &Series,
-    i: usize,
+    place: &Place<'_>,
     steps: &[usize],
     naive: &[Naive],
     cost: &mut Cost,
     said: &mut Vec<Said>,
 ) {
-    let origin = series.time_of(i);
-    let next = time::after(origin, series.step());
+    let Place { series, i, origin } = *place;
+    let next = series.time_of(i + 1);
     let started = Instant::now();
     let forecast = forecaster.estimate(next);
     cost.predictions.add(started);
     let Ok(forecast) = forecast else { return };
     let refused = forecaster.predict(next).is_err();
     for (h, naive) in steps.iter().zip(naive) {
-        let Some(actual) = series.get(i + h) else { continue };
+        let actual = series.get(i + h).unwrap_or(f64::NAN);
         let mut models = vec![LEVELS.map(|l| forecast.quantile(h - 1, l).unwrap_or(f64::NAN))];
         models.extend(naive.quantiles(series, i));
         said.push(Said { origin, ahead: series.step() * *h as u32, actual, models, refused });
