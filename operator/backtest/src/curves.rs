@@ -66,17 +66,17 @@ impl Curves {
     }
 }
 
-/// The longest broken stretches of either run, a dozen at most, longest first. Stretches less than ten minutes apart
-/// are one.
+/// The stretches in which one of two runs was broken for longer than the other, a dozen at most, the largest difference
+/// first. Broken windows less than ten minutes apart are one stretch.
 pub(crate) fn moments(load: &Load, ours: &Outcome, hpa: &Outcome) -> Vec<Moment> {
-    let mut all = stretches(load, ours, "Foresail");
-    all.extend(stretches(load, hpa, "HPA"));
-    all.sort_by(|a, b| b.seconds.total_cmp(&a.seconds).then(a.from.cmp(&b.from)));
-    all.truncate(12);
-    all
+    let mut all = stretches(load, ours, hpa, "Foresail");
+    all.extend(stretches(load, hpa, ours, "HPA"));
+    all.sort_by(|(a, x), (b, y)| y.cmp(x).then(a.from.cmp(&b.from)));
+    all.into_iter().map(|(moment, _)| moment).take(12).collect()
 }
 
-fn stretches(load: &Load, outcome: &Outcome, who: &'static str) -> Vec<Moment> {
+/// The broken stretches of `outcome`, and by how many windows it was broken more often in them than `other`.
+fn stretches(load: &Load, outcome: &Outcome, other: &Outcome, who: &'static str) -> Vec<(Moment, usize)> {
     let join = 600 / WINDOW;
     let mut found: Vec<(usize, usize, usize)> = Vec::new();
     for (i, _) in outcome.violated.iter().enumerate().filter(|(_, v)| **v) {
@@ -86,9 +86,8 @@ fn stretches(load: &Load, outcome: &Outcome, who: &'static str) -> Vec<Moment> {
         }
     }
     let time = |i: usize| load.time_of(RUN_IN as usize + i * WINDOW);
-    found
-        .into_iter()
-        .map(|(a, b, n)| Moment {
+    let moment = |(a, b, n): (usize, usize, usize)| {
+        let moment = Moment {
             from: time(a),
             to: time(b + 1),
             broken_by: who,
@@ -97,8 +96,11 @@ fn stretches(load: &Load, outcome: &Outcome, who: &'static str) -> Vec<Moment> {
                 .map(|i| (f64::from(outcome.need[i]) - f64::from(outcome.supply[i])).ceil().max(0.0) as u32)
                 .max()
                 .unwrap_or(0),
-        })
-        .collect()
+        };
+        let others = other.violated[a..=b].iter().filter(|v| **v).count();
+        (moment, n.saturating_sub(others))
+    };
+    found.into_iter().map(moment).filter(|(_, more)| *more > 0).collect()
 }
 
 #[cfg(test)]
@@ -133,5 +135,6 @@ mod tests {
         let lengths: Vec<f64> = found.iter().map(|m| m.seconds).collect();
         assert_eq!(lengths, [30.0, 10.0]);
         assert_eq!((found[0].broken_by, found[0].shortfall), ("Foresail", 1));
+        assert!(moments(&load, &broken, &broken).is_empty(), "what befell both doesn't differ");
     }
 }

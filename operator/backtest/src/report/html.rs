@@ -10,7 +10,8 @@ use crate::advice::duration;
 use crate::compare::{Comparison, FORESAIL, USUAL_HPA};
 use crate::curves::Curves;
 use crate::lineup::Kind;
-use crate::report::svg::{self, Frame, escape, round_ticks};
+use crate::report::pareto;
+use crate::report::svg::{self, Frame, escape, whole_ticks};
 use crate::report::table::number;
 use crate::report::{shown, verdict};
 
@@ -32,7 +33,7 @@ pub fn html(comparison: &Comparison, title: &str) -> String {
     advice(&mut out, comparison);
     overview(&mut out, comparison);
     differing(&mut out, comparison);
-    pareto(&mut out, comparison);
+    pareto::chart(&mut out, comparison);
     rows(&mut out, comparison);
     let _ = writeln!(
         out,
@@ -141,7 +142,7 @@ fn draw(out: &mut String, frame: &Frame, curves: &Curves, shown: &[Shown], label
         shown.iter().flat_map(|s| [s.need, s.ours, s.hpa]).filter(|v| v.is_finite()).fold(1.0, f64::max);
     let y = frame.y(most * 1.05);
     frame.open(out, label);
-    frame.grid(out, &y, &round_ticks(most * 1.05, 5.0), |v| format!("{v:.0}"));
+    frame.grid(out, &y, &whole_ticks(most * 1.05, 5.0), |v| format!("{v:.0}"));
     frame.below(out, &time_ticks(first.at, last.at, &x));
     let points: Vec<(f64, f64)> = shown.iter().map(|s| (x.at(seconds(s.at)), y.at(s.need))).collect();
     svg::area(out, "need", frame.height - frame.bottom, &points);
@@ -239,75 +240,6 @@ fn differing(out: &mut String, c: &Comparison) {
         out.push_str("</figure>\n");
     }
     out.push_str("</div></section>\n");
-}
-
-/// Broken time against replica-hours: the swept HPA as a line, Foresail as a point on it or, better, below.
-fn pareto(out: &mut String, c: &Comparison) {
-    let (Some(ours), hpas) = (c.row(FORESAIL), c.sweep(Kind::Hpa)) else { return };
-    if hpas.is_empty() {
-        return;
-    }
-    let kedas = c.sweep(Kind::Keda);
-    let least = 10.0 / (c.days * 86_400.0);
-    let log = |v: f64| v.max(least).log10();
-    let frame = Frame { height: 380.0, bottom: 44.0, left: 60.0, right: 34.0, ..Frame::wide() };
-    let x = frame.x(log(0.0), 0.0);
-    let hours: Vec<f64> =
-        hpas.iter().chain(&kedas).map(|p| p.replica_hours).chain([c.oracle_hours]).collect();
-    let (low, high) = hours.iter().fold((f64::INFINITY, 0.0f64), |(l, h), v| (l.min(*v), h.max(*v)));
-    let y = frame.y_between(low * 0.92, high * 1.02);
-    out.push_str("<section><h2>Replica-hours against broken time</h2><p class=\"note\">Each HPA point is one CPU target; further down and further left is better. The scale of broken time is logarithmic.</p>\n<div class=\"chart\">\n");
-    frame.open(out, "Pareto frontier of the swept HPA with Foresail");
-    let ticks: Vec<f64> = round_ticks(high, 12.0).into_iter().filter(|t| *t >= low * 0.92).collect();
-    frame.grid(out, &y, &ticks, |v| format!("{v:.0} h"));
-    let shares = [0.00001, 0.0001, 0.001, 0.01, 0.1, 1.0];
-    let names: Vec<(f64, String)> = shares
-        .iter()
-        .filter(|s| **s >= least)
-        .map(|s| (x.at(log(*s)), format!("{} %", number(s * 100.0))))
-        .chain([(x.at(log(0.0)), "never".to_owned())])
-        .collect();
-    frame.below(out, &names);
-    for (points, class) in [(&kedas, "keda"), (&hpas, "hpa")] {
-        let at = |p: &crate::frontier::Point| (x.at(log(p.violation)), y.at(p.replica_hours));
-        svg::line(out, class, points.iter().map(at));
-        for p in points {
-            let (px, py) = at(p);
-            let _ = writeln!(
-                out,
-                "<circle class=\"{class}-dot\" cx=\"{px:.1}\" cy=\"{py:.1}\" r=\"3.5\"><title>{}: {} broken, {:.0} replica-hours</title></circle>",
-                escape(&p.name),
-                duration(p.violation * c.days * 86_400.0),
-                p.replica_hours
-            );
-            if class == "hpa" {
-                let name = p.name.trim_start_matches("HPA ");
-                let _ = writeln!(
-                    out,
-                    "<text class=\"axis\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
-                    px + 7.0,
-                    py - 5.0,
-                    escape(name)
-                );
-            }
-        }
-    }
-    let mut mark = |name: &str, class: &str, violation: f64, hours: f64| {
-        let (px, py) = (x.at(log(violation)), y.at(hours));
-        let _ = writeln!(
-            out,
-            "<circle class=\"{class}\" cx=\"{px:.1}\" cy=\"{py:.1}\" r=\"6\"/><text class=\"mark\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
-            px + 10.0,
-            py + 14.0,
-            escape(name)
-        );
-    };
-    mark("oracle", "oracle-dot", 0.0, c.oracle_hours);
-    if let Some(p) = c.row("perfect forecast") {
-        mark("perfect forecast", "oracle-dot", p.score.violation_percent / 100.0, p.score.replica_hours);
-    }
-    mark("Foresail", "ours-dot", ours.score.violation_percent / 100.0, ours.score.replica_hours);
-    out.push_str("</svg></div>\n<p class=\"legend\"><span class=\"k ours\"></span>Foresail <span class=\"k hpa\"></span>HPA by target <span class=\"k keda\"></span>KEDA by target</p></section>\n");
 }
 
 fn rows(out: &mut String, c: &Comparison) {

@@ -1,6 +1,7 @@
 //! A comparison for people: a table for the terminal, a page for the browser. JSON is the comparison itself.
 
 mod html;
+mod pareto;
 mod svg;
 mod table;
 

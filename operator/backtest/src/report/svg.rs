@@ -144,6 +144,42 @@ pub(crate) fn round_ticks(most: f64, count: f64) -> Vec<f64> {
     (0..100).map(|i| f64::from(i) * step).take_while(|v| *v <= most * 1.0001).collect()
 }
 
+/// As [`round_ticks`], but whole: replicas aren't halved.
+pub(crate) fn whole_ticks(most: f64, count: f64) -> Vec<f64> {
+    round_ticks(most, count.min(most).max(1.0)).into_iter().filter(|v| v.fract() == 0.0).collect()
+}
+
+/// The places of a chart that names have taken.
+#[derive(Debug, Default)]
+pub(crate) struct Labels {
+    /// Left, baseline and width of each, pixels.
+    taken: Vec<(f64, f64, f64)>,
+}
+
+impl Labels {
+    /// Writes `name` with its left end and baseline at a place that is still free. Where it isn't, a name that matters
+    /// moves down to the next free line, and any other is left out.
+    pub(crate) fn put(
+        &mut self,
+        out: &mut String,
+        class: &str,
+        name: &str,
+        (x, y): (f64, f64),
+        matters: bool,
+    ) {
+        const LINE: f64 = 15.0;
+        const LETTER: f64 = 7.5;
+        let width = name.chars().count() as f64 * LETTER;
+        let free = |y: f64| {
+            self.taken.iter().all(|(a, b, w)| x + width < *a || a + w < x || (y - b).abs() >= LINE - 1.0)
+        };
+        let lines = if matters { 4 } else { 1 };
+        let Some(y) = (0..lines).map(|i| y + f64::from(i) * LINE).find(|y| free(*y)) else { return };
+        self.taken.push((x, y, width));
+        let _ = writeln!(out, "<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\">{}</text>", escape(name));
+    }
+}
+
 /// Text that is safe between and inside of tags.
 pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
@@ -157,6 +193,22 @@ mod tests {
     fn ticks_are_round_and_within_range() {
         assert_eq!(round_ticks(47.0, 5.0), [0.0, 10.0, 20.0, 30.0, 40.0]);
         assert_eq!(round_ticks(3.0, 5.0), [0.0, 1.0, 2.0, 3.0]);
+    }
+
+    #[test]
+    fn replicas_are_counted_in_whole_ones() {
+        assert_eq!(whole_ticks(2.1, 5.0), [0.0, 1.0, 2.0]);
+        assert_eq!(whole_ticks(47.0, 5.0), [0.0, 10.0, 20.0, 30.0, 40.0]);
+        assert_eq!(whole_ticks(1.05, 5.0), [0.0, 1.0]);
+    }
+
+    #[test]
+    fn names_never_cover_each_other() {
+        let (mut labels, mut out) = (Labels::default(), String::new());
+        labels.put(&mut out, "mark", "oracle", (10.0, 100.0), true);
+        labels.put(&mut out, "mark", "perfect", (12.0, 101.0), true);
+        labels.put(&mut out, "axis", "70%", (15.0, 99.0), false);
+        assert!(out.contains(">oracle<") && out.contains("y=\"116.0\">perfect<") && !out.contains("70%"));
     }
 
     #[test]
