@@ -43,7 +43,8 @@ pub use oracle::{Best, Oracle};
 pub use ours::{Foresail, Seen, observation};
 pub use plant::{Plant, Second};
 pub use queue::{
-    ForesailQueue, KedaLag, QueueScaler, QueueScore, QueueView, QueueWorld, queue_policy, replay_queue,
+    ForesailQueue, HpaLag, KedaLag, Proof, ProofRow, ProofScene, QueueScaler, QueueScore, QueueView,
+    QueueWorld, prove, queue_policy, replay_queue, scenes,
 };
 pub use replay::{Outcome, Recorder, Tick, WINDOW, needs, replay, replay_recorded};
 pub use scaler::{Answer, PodMetrics, Scaler, View, Why};

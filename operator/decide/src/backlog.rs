@@ -35,8 +35,8 @@ pub(crate) struct Queue<'a> {
     pub(crate) now: Timestamp,
     /// No more consumers than this may be asked for.
     pub(crate) most: u32,
-    /// No more consumers than this can work at once.
-    pub(crate) useful: u32,
+    /// Partitions, where the queue has any: no more consumers than that can work at once.
+    pub(crate) partitions: Option<u32>,
 }
 
 /// The answer, and which of its two parts made it.
@@ -55,10 +55,9 @@ pub(crate) struct Sized {
 impl Queue<'_> {
     pub(crate) fn size(&self, policy: &BacklogPolicy) -> Sized {
         let most = self.most.max(1);
-        let steady =
-            need_steady(self.arrivals_until(self.lead), self.per_consumer * policy.utilisation, most);
+        let steady = self.steady(policy, most);
         let keeps = |n: u32| self.keeps(policy, n);
-        let out_of_reach = !keeps(most.min(self.useful));
+        let out_of_reach = !keeps(most.min(self.partitions.unwrap_or(most)));
         let (mut low, mut high) = (0, most);
         // Drained-by-then is monotone in the number of consumers, but for the pause of a change.
         while low < high {
@@ -74,7 +73,7 @@ impl Queue<'_> {
     fn keeps(&self, policy: &BacklogPolicy, n: u32) -> bool {
         let promise = policy.drain_within.as_secs_f64();
         let lead = if n > self.ready { self.lead.as_secs_f64() } else { 0.0 };
-        let at_work = f64::from(self.ready.min(self.useful));
+        let (at_work, ordered) = (at_work(self.ready, self.partitions), at_work(n, self.partitions));
         let pause = if n == self.spec { 0.0 } else { policy.rebalance_pause.as_secs_f64() };
         let mut arrived = 0.0;
         let (mut previous, span) = (0.0, promise.max(lead) + promise);
@@ -85,7 +84,7 @@ impl Queue<'_> {
             previous = second;
             let before = second.min(lead);
             let after = (second - lead - pause).max(0.0);
-            let served = self.per_consumer * (at_work * before + f64::from(n) * after);
+            let served = self.per_consumer * (at_work * before + ordered * after);
             // Before the promise is due, and before the new ones work, nothing can be held against `n`.
             if second < lead + pause || second < promise {
                 continue;
@@ -103,15 +102,27 @@ impl Queue<'_> {
         foreseen.unwrap_or(self.arrivals)
     }
 
-    fn arrivals_until(&self, ahead: Duration) -> f64 {
-        let to = time::after(self.now, ahead);
-        let foreseen = self.outlook.and_then(|(forecast, level)| highest(forecast, self.now, to, level));
-        foreseen.unwrap_or(0.0).max(self.arrivals)
+    /// The fewest consumers that carry what arrives until those ordered now are at work. Half of what is foreseen for then
+    /// is enough to go by: what comes on top waits for a moment, and how long it waits is the promise's business.
+    fn steady(&self, policy: &BacklogPolicy, most: u32) -> u32 {
+        let to = time::after(self.now, self.lead);
+        let foreseen = self.outlook.and_then(|(forecast, _)| highest(forecast, self.now, to, 0.5));
+        let arrivals = foreseen.unwrap_or(0.0).max(self.arrivals);
+        let need = arrivals / (self.per_consumer * policy.utilisation);
+        let least = crate::reactive::need(arrivals, self.per_consumer * policy.utilisation).min(most);
+        let Some(partitions) = self.partitions.filter(|p| *p > 0) else { return least };
+        // One more consumer helps only where the fullest one gets rid of a partition.
+        (least..=most.min(partitions)).find(|n| at_work(*n, Some(partitions)) >= need).unwrap_or(least)
     }
 }
 
-fn need_steady(arrivals: f64, per_consumer: f64, most: u32) -> u32 {
-    crate::reactive::need(arrivals, per_consumer).min(most)
+/// How many evenly loaded consumers `n` are worth: of partitions that are dealt out, the consumer with the most of them
+/// sets the pace. Seven partitions on three consumers are worked off as fast as by 7/3 of a consumer.
+fn at_work(n: u32, partitions: Option<u32>) -> f64 {
+    match partitions.filter(|p| *p > 0) {
+        Some(partitions) if n > 0 => f64::from(partitions) / f64::from(partitions.div_ceil(n)),
+        _ => f64::from(n),
+    }
 }
 
 #[cfg(test)]
@@ -131,7 +142,7 @@ mod tests {
             lead: Duration::from_secs(30),
             now: Timestamp::UNIX_EPOCH,
             most: 48,
-            useful: 48,
+            partitions: None,
         }
     }
 
@@ -140,8 +151,8 @@ mod tests {
     }
 
     #[rstest]
-    // 850 a second at 100 each and 85 %: 10 consumers.
-    #[case::steady(0.0, 850.0, 10, 10)]
+    // 850 a second at 100 each and 95 %: 9 consumers.
+    #[case::steady(0.0, 850.0, 10, 9)]
     #[case::idle(0.0, 0.0, 3, 0)]
     // In two minutes 10 finish 300 x 100 in the first 30 s, then n finish 85 x 100 each: 170,000 / 8,500 = 20.
     #[case::behind(200_000.0, 850.0, 10, 20)]
@@ -159,7 +170,7 @@ mod tests {
 
     #[test]
     fn what_even_all_partitions_cannot_drain_is_said() {
-        let sized = Queue { most: 4, useful: 4, ..queue(1e6, 500.0, 4) }.size(&policy());
+        let sized = Queue { most: 4, partitions: Some(4), ..queue(1e6, 500.0, 4) }.size(&policy());
         assert!(sized.out_of_reach && sized.drain == 4, "{sized:?}");
     }
 
@@ -168,5 +179,15 @@ mod tests {
         let sized = queue(10_000.0, 850.0, 10).size(&policy());
         assert!(!sized.urgent, "{sized:?}");
         assert!(sized.drain <= 10, "{sized:?}");
+    }
+
+    #[test]
+    fn consumers_that_take_no_partition_off_the_fullest_one_are_not_asked_for() {
+        // 15 partitions: 8 consumers to 14 have two each at the most, as good as 7.5 consumers.
+        assert_eq!((at_work(8, Some(15)), at_work(14, Some(15)), at_work(20, Some(15))), (7.5, 7.5, 15.0));
+        let sized = Queue { partitions: Some(15), ..queue(0.0, 700.0, 8) }.size(&policy());
+        assert_eq!(sized.steady, 8);
+        let sized = Queue { partitions: Some(15), ..queue(0.0, 800.0, 8) }.size(&policy());
+        assert_eq!(sized.steady, 15);
     }
 }

@@ -41,6 +41,8 @@ pub(crate) struct Found {
     pub(crate) dropped: Option<u32>,
     /// The promise of a queue is about to break.
     pub(crate) urgent: bool,
+    /// A queue that nothing waits in, comes into or is about to come into.
+    pub(crate) idle: bool,
     /// More consumers than this don't help now.
     pub(crate) most: Option<(u32, MostReason)>,
 }
@@ -289,15 +291,14 @@ fn backlog_candidate(
     let queue = metric.observed.and_then(|o| o.queue).unwrap_or_default();
     let arrivals = arrivals(&queue);
     let forecast = usable_forecast(scene, metric).ok().filter(|_| scene.stance.foresight.is_some());
-    let coming =
-        forecast.and_then(|f| highest(f, scene.now, time::after(scene.now, scene.lead), scene.level));
-    if waiting <= backlog.activation && arrivals.max(coming.unwrap_or(0.0)) <= 0.0 {
-        let message = format!("{waiting:.0} messages wait and none arrive");
-        push(out, Source::Backlog, metric, Some(0), CandidateReason::QueueIdle, message);
-        return;
-    }
-    if replicas.spec == 0 && waiting <= backlog.activation && coming.unwrap_or(0.0) <= 0.0 {
-        let message = format!("{waiting:.0} messages wait; {} wake the workload up", backlog.activation);
+    // A consumer is worth starting, or keeping, for what is more likely to come than not.
+    let coming = forecast
+        .and_then(|f| highest(f, scene.now, time::after(scene.now, scene.lead), 0.5))
+        .map_or(0.0, |rate| rate * scene.lead.as_secs_f64());
+    if coming < (backlog.activation + 1.0)
+        && let Some(message) = idle(backlog, waiting, arrivals, replicas.spec)
+    {
+        found.idle = metric.fresh.is_some();
         push(out, Source::Backlog, metric, Some(0), CandidateReason::QueueIdle, message);
         return;
     }
@@ -316,7 +317,7 @@ fn backlog_candidate(
         lead: scene.lead,
         now: scene.now,
         most: scene.policy.max_replicas,
-        useful: partitions.unwrap_or(u32::MAX),
+        partitions,
     }
     .size(backlog);
     sized_candidate(scene, metric, waiting, arrivals, per_consumer, sized, out);
@@ -329,6 +330,18 @@ fn backlog_candidate(
     {
         found.most = Some((replicas, MostReason::NoBenefit));
     }
+}
+
+/// Why no consumer is needed, if none is. What was taken on is finished: the threshold is for waking up, and whoever is
+/// awake goes to sleep on nothing but an empty queue.
+fn idle(backlog: &BacklogPolicy, waiting: f64, arrivals: f64, spec: u32) -> Option<String> {
+    if spec == 0 && waiting <= backlog.activation {
+        return Some(format!(
+            "{waiting:.0} messages wait; {:.0} wake the workload up",
+            backlog.activation.floor() + 1.0
+        ));
+    }
+    (waiting <= 0.0 && arrivals <= 0.0).then(|| "no message waits and none arrives".to_owned())
 }
 
 fn sized_candidate(

@@ -25,6 +25,8 @@ pub(crate) struct Foreseen {
     pub(crate) keep: u32,
     /// The forecast is trusted here and the load is where it said it would be.
     pub(crate) trusted: bool,
+    /// Nothing is there to do: every queue is empty, and nothing comes.
+    pub(crate) idle: bool,
 }
 
 /// Reasons to hold everything that is there.
@@ -141,7 +143,7 @@ pub(crate) fn slow(
         format!("the forecast wants {} replicas again within minutes", foreseen.keep)
     });
     dead_band(trail, policy, current);
-    steps(trail, policy, current, history, foreseen.trusted, now);
+    steps(trail, policy, current, history, foreseen, now);
 }
 
 fn dead_band(trail: &mut Trail, policy: &Policy, current: u32) {
@@ -154,11 +156,18 @@ fn dead_band(trail: &mut Trail, policy: &Policy, current: u32) {
     }
 }
 
-fn steps(trail: &mut Trail, policy: &Policy, current: u32, history: &History, trusted: bool, now: Timestamp) {
+fn steps(
+    trail: &mut Trail,
+    policy: &Policy,
+    current: u32,
+    history: &History,
+    foreseen: &Foreseen,
+    now: Timestamp,
+) {
     if trail.replicas() >= current {
         return;
     }
-    let pace = if trusted { TRUSTED_PACE } else { 1.0 };
+    let pace = if foreseen.trusted { TRUSTED_PACE } else { 1.0 };
     let minute = time::before(now, Duration::from_secs(60));
     let removed: i64 =
         history.scale_events.iter().filter(|e| e.at > minute && e.change < 0).map(|e| -e.change).sum();
@@ -169,7 +178,8 @@ fn steps(trail: &mut Trail, policy: &Policy, current: u32, history: &History, tr
     trail.at_least(floor, LimitReason::DownStep, || {
         format!("at most {step} of {start} replicas are removed in a minute, {removed} already were")
     });
-    if trusted {
+    // Half of the peak would be there for hours before a workload sleeps.
+    if foreseen.trusted || foreseen.idle {
         return;
     }
     let peak = extremes(&history.supplied, time::before(now, PEAK_WINDOW)).map_or(current, |(_, high)| high);

@@ -249,6 +249,7 @@ fn limited(
         // A replayed stance was replayed at this pace.
         trusted: (scene.stance.foresight.is_some() || scene.replayed)
             && metrics.iter().all(|(_, found)| found.dropped.is_none() && !found.surge),
+        idle: metrics.iter().all(|(_, found)| found.idle),
     };
     descend::slow(&mut trail, policy, current, next, &foreseen, now);
     normalise::rate(&mut trail, policy.behavior.as_ref(), current, history, now);
@@ -317,7 +318,7 @@ fn limit_queue(
     }
     let wanted = trail.replicas();
     // Waking up and going to sleep aren't rebalances.
-    if wanted == current || current == 0 {
+    if wanted == current || current == 0 || wanted == 0 {
         return;
     }
     let dwell = backlog.dwell.max(backlog.rebalance_pause * 10);

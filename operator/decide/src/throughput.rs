@@ -11,6 +11,8 @@ const LEAST_WEIGHT: f64 = 4.0;
 const LOWER: f64 = 1.2816;
 const LONGEST_STEP: Duration = Duration::from_secs(60);
 const QUICKLY_UP: f64 = 0.5;
+/// Rates are measured over as long as this: a rebalance in it makes them too low.
+const SETTLED: Duration = Duration::from_secs(150);
 
 /// Faded mean and spread of messages per second and consumer, from looks at consumers that had work waiting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -24,15 +26,23 @@ pub struct Throughput {
     pub mean: f64,
     /// Faded sum of squared distances from the mean.
     pub squares: f64,
+    /// How many consumers there were at the last look,
+    pub consumers: u32,
+    /// and since when.
+    pub since: Option<Timestamp>,
 }
 
 impl Throughput {
     /// Takes in what `consumers` finished per second together while `backlog` messages waited. Consumers with little
     /// to do say only what they can do at least.
     pub(crate) fn observe(&mut self, now: Timestamp, served: f64, consumers: u32, backlog: f64) {
+        if consumers != self.consumers || self.since.is_none() {
+            (self.consumers, self.since) = (consumers, Some(now));
+        }
         if !(served.is_finite() && served > 0.0) || consumers == 0 {
             return;
         }
+        let settled = self.since.is_some_and(|since| time::since(now, since) >= SETTLED);
         let each = served / f64::from(consumers);
         // Work for five seconds and more waits: nobody was idle.
         let busy = backlog > served * 5.0;
@@ -43,13 +53,16 @@ impl Throughput {
             }
             return;
         }
+        if !settled && each < self.mean {
+            return;
+        }
         // Only looks at busy consumers make older ones fade: hours without any aren't a reason to forget.
         let elapsed = self.last.map_or(Duration::ZERO, |last| time::since(now, last)).min(LONGEST_STEP);
         let fade = (-elapsed.as_secs_f64() / FADE_SECONDS).exp();
         self.weight = self.weight * fade + 1.0;
         self.squares *= fade;
         let distance = each - self.mean;
-        // A pause of a moment ago, or consumers that have just come, make a look too low; nothing makes one too high.
+        // Consumers that wait for one another make a look too low; nothing makes one too high.
         self.mean +=
             distance * if distance > 0.0 { (1.0 / self.weight).max(QUICKLY_UP) } else { 1.0 / self.weight };
         self.squares += distance * (each - self.mean);

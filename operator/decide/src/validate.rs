@@ -135,7 +135,9 @@ fn learn_throughput(
     if let Some(served) = sane(observed.queue.and_then(|q| q.served))
         && !observation.rollout
     {
-        memory.throughput.observe(now, served, observation.replicas.ready, backlog);
+        // More consumers than partitions only wait.
+        let most = observed.queue.and_then(|q| q.partitions).filter(|p| *p > 0).unwrap_or(u32::MAX);
+        memory.throughput.observe(now, served, observation.replicas.ready.min(most), backlog);
     }
 }
 

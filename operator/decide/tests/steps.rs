@@ -188,6 +188,8 @@ fn a_glitch_waits_for_a_second_reading_and_a_real_surge_has_one() {
 #[case::asleep(0.0, 0.0, 0, 0)]
 #[case::below_the_threshold(40.0, 0.0, 0, 0)]
 #[case::awake(60.0, 0.0, 0, 1)]
+#[case::not_done(40.0, 0.0, 1, 1)]
+#[case::still_arriving(0.0, 0.5, 1, 1)]
 fn a_queue_goes_to_sleep_and_wakes_up(
     #[case] backlog: f64,
     #[case] arrivals: f64,
@@ -201,6 +203,24 @@ fn a_queue_goes_to_sleep_and_wakes_up(
         c.policy.metrics[0].kind = MetricKind::Backlog(policy);
     });
     assert_eq!(case.decide().uncapped, uncapped, "{:#?}", case.decide().candidates);
+}
+
+#[test]
+fn an_empty_queue_puts_all_of_its_consumers_to_sleep_within_a_quarter_of_an_hour() {
+    let mut c = queue(12, 0.0, 0.0).with(|c| c.policy.min_replicas = 0);
+    c.history.supplied = vec![Run { from: ago(3_000), to: ago(0), replicas: 12 }];
+    for tick in 0..60 {
+        let decision = recommend(&c.policy, &c.seen, &c.history, ahead(tick * 15));
+        let (from, to) = (c.seen.replicas.spec, decision.recommendation.target);
+        c.history = decision.history;
+        c.history.scaled(ahead(tick * 15), from, to);
+        (c.seen.replicas.spec, c.seen.replicas.ready) = (to, to);
+        c.seen.metrics[0].reading = Reading::Fresh(Sample::new(ahead((tick + 1) * 15), 0.0).unwrap());
+    }
+    assert_eq!(c.seen.replicas.spec, 0, "{:#?}", c.history.scale_events);
+    let woken = c.with(|c| c.seen.metrics[0].reading = Reading::Fresh(Sample::new(ahead(900), 5.0).unwrap()));
+    let decision = recommend(&woken.policy, &woken.seen, &woken.history, ahead(900));
+    assert_eq!(decision.recommendation.target, 1, "{:#?}", decision.recommendation);
 }
 
 #[test]

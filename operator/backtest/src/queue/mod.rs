@@ -1,19 +1,17 @@
-//! A partitioned queue and its consumers: first in, first out within a partition, every change of membership pauses all
-//! of them, and more consumers than partitions only wait. Consumers come in as whoever scales wants them; how late
-//! messages were, and what that cost, goes out. The deciding code is that of production, the baseline KEDA's lag rule.
+//! A queue and its consumers. A partitioned one is first in, first out within a partition, every change of membership
+//! pauses all of its consumers, and more consumers than partitions only wait; one without partitions is worked off by
+//! whoever is free. Consumers come in as whoever scales wants them; how late messages were, and what that cost, goes out.
+//! The deciding code is that of production, the baselines KEDA's lag rule and an HPA on lag.
 
-use std::sync::Arc;
-use std::time::Duration;
+mod baseline;
+mod ours;
+mod proof;
 
-use decide::{
-    History, MetricKind, MetricObservation, Observation, Outlook, Plan, Policy, QueueObservation, Replicas,
-    Startup, plan, recommend,
-};
 use serde::Serialize;
-use series::{Reading, Sample};
 
-use crate::hpa::{Normalizer, external_replicas};
-use crate::issued::Issued;
+pub use self::baseline::{HpaLag, KedaLag};
+pub use self::ours::{ForesailQueue, queue_policy};
+pub use self::proof::{Proof, ProofRow, ProofScene, prove, scenes};
 use crate::load::{Load, RUN_IN};
 use crate::plant::Plant;
 use crate::world::World;
@@ -21,8 +19,8 @@ use crate::world::World;
 /// The queue's side of the world.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct QueueWorld {
-    /// Partitions: as many consumers can work at once.
-    pub partitions: u32,
+    /// Partitions: as many consumers can work at once. `None` for a queue that any number of consumers share.
+    pub partitions: Option<u32>,
     /// Messages one consumer finishes per second.
     pub per_consumer: f64,
     /// Seconds all consumers pause when one joins or leaves.
@@ -116,10 +114,12 @@ pub fn replay_queue(
     }
 }
 
-/// Messages on their way: each partition gets its share of what arrives, and is worked off in order.
+/// Messages on their way: each partition gets its share of what arrives, and is worked off in order. A queue without
+/// partitions is one line.
 struct Line<'a> {
     load: &'a Load,
     queue: QueueWorld,
+    lines: usize,
     /// Messages finished of each partition, and the second its oldest waiting message arrived in.
     served: Vec<(f64, usize)>,
     finished: Vec<f64>,
@@ -130,23 +130,26 @@ impl<'a> Line<'a> {
         Self {
             load,
             queue: *queue,
-            served: vec![(0.0, 0); queue.partitions as usize],
+            lines: queue.partitions.unwrap_or(1).max(1) as usize,
+            served: vec![(0.0, 0); queue.partitions.unwrap_or(1).max(1) as usize],
             finished: Vec::with_capacity(load.seconds()),
         }
     }
 
     fn arrived(&self, second: usize) -> f64 {
-        self.load.total()[(second + 1).min(self.load.seconds())] / f64::from(self.queue.partitions)
+        self.load.total()[(second + 1).min(self.load.seconds())] / self.lines as f64
     }
 
     /// Works for a second with so many consumers; the age of the oldest waiting message at its end.
     fn step(&mut self, second: usize, consumers: u32) -> f64 {
         let arrived = self.arrived(second);
-        let partitions = self.queue.partitions as usize;
         let (mut oldest, mut finished) = (second + 1, 0.0);
-        for p in 0..partitions {
+        for p in 0..self.lines {
             // Partition p belongs to one consumer, which shares itself among all of its own.
-            let share = share_of(p, partitions, consumers as usize);
+            let share = match self.queue.partitions {
+                Some(_) => share_of(p, self.lines, consumers as usize),
+                None => f64::from(consumers),
+            };
             let (done, mut head) = self.served[p];
             let now = (done + self.queue.per_consumer * share).min(arrived);
             finished += now - done;
@@ -191,121 +194,21 @@ fn share_of(p: usize, partitions: usize, consumers: usize) -> f64 {
     1.0 / owned as f64
 }
 
-/// KEDA's lag rule: as many consumers as the waiting messages over `threshold`, at most one a partition, through an HPA.
-#[derive(Clone, Debug)]
-pub struct KedaLag {
-    threshold: f64,
-    most: u32,
-    normalizer: Normalizer,
-}
-
-impl KedaLag {
-    /// With a `lagThreshold`.
-    pub fn new(threshold: f64, queue: &QueueWorld, world: &World) -> Self {
-        let most = queue.partitions.min(world.max_replicas);
-        Self { threshold, most, normalizer: Normalizer::new(None, world.min_replicas.max(1), most) }
-    }
-}
-
-impl QueueScaler for KedaLag {
-    fn decide(&mut self, view: &QueueView, _: &[u32]) -> u32 {
-        let proposal = external_replicas(view.backlog, self.threshold, view.spec, 0.1).min(self.most);
-        self.normalizer.normalize(view.second, view.spec, proposal)
-    }
-}
-
-/// Foresail on a queue.
-pub struct ForesailQueue<'a> {
-    load: &'a Load,
-    policy: Policy,
-    partitions: u32,
-    issued: Arc<Issued>,
-    history: History,
-}
-
-impl<'a> ForesailQueue<'a> {
-    /// With a policy whose first metric is a backlog, and the forecasts of its arrivals.
-    pub fn new(load: &'a Load, policy: Policy, queue: &QueueWorld, issued: Arc<Issued>) -> Self {
-        Self { load, policy, partitions: queue.partitions, issued, history: History::default() }
-    }
-
-    fn observation(&self, view: &QueueView, startups: &[u32]) -> Observation {
-        let now = self.load.time_of(view.second);
-        let name = self.policy.metrics.first().map_or_else(String::new, |m| m.name.clone());
-        let reading = Sample::new(now, view.backlog).map_or_else(
-            || Reading::Absent(series::Absence::new(series::AbsenceReason::NotANumber, "no number")),
-            Reading::Fresh,
-        );
-        let outlook = match self.issued.at(now).map(|i| &i.forecast) {
-            Some(Ok(forecast)) => Outlook::Forecast(forecast.as_ref().clone()),
-            _ => Outlook::Unknown { reason: "NoData".to_owned(), message: "nothing was forecast".to_owned() },
-        };
-        let standing = self.issued.at(now).and_then(crate::ours::standing);
-        Observation {
-            replicas: Replicas {
-                spec: view.spec,
-                ready: view.ready,
-                pending: view.spec.saturating_sub(view.ready),
-                ..Replicas::default()
-            },
-            startup: startup(startups),
-            metrics: vec![MetricObservation {
-                outlook,
-                standing,
-                queue: Some(QueueObservation {
-                    arrivals: Some(view.arrivals),
-                    served: Some(view.served),
-                    partitions: Some(self.partitions),
-                    oldest: Some(Duration::from_secs_f64(view.oldest)),
-                }),
-                ..MetricObservation::fresh(name, reading)
-            }],
-            ..Observation::of(view.spec)
-        }
-    }
-}
-
-fn startup(seconds: &[u32]) -> Startup {
-    crate::ours::startup(seconds)
-}
-
-impl QueueScaler for ForesailQueue<'_> {
-    fn decide(&mut self, view: &QueueView, startups: &[u32]) -> u32 {
-        let now = self.load.time_of(view.second);
-        let observation = self.observation(view, startups);
-        let decision = recommend(&self.policy, &observation, &self.history, now);
-        self.history = decision.history;
-        match plan(self.policy.mode, None, &decision.recommendation, now) {
-            Plan::Scale { from, to } | Plan::Suggest { from, to } => {
-                self.history.scaled(now, from, to);
-                to
-            }
-            Plan::Hold { .. } => view.spec,
-        }
-    }
-}
-
-/// The policy for a queue's promise: everything else at its default.
-pub fn queue_policy(queue: &QueueWorld, world: &World) -> Policy {
-    let mut metric = decide::MetricPolicy::backlog("queue", Duration::from_secs_f64(queue.drain_within));
-    metric.target = queue.per_consumer;
-    if let MetricKind::Backlog(backlog) = &mut metric.kind {
-        backlog.rebalance_pause = Duration::from_secs(queue.rebalance as u64);
-    }
-    Policy { metrics: vec![metric], ..Policy::simple(world.min_replicas.max(1), world.max_replicas, 1.0) }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use decide::Policy;
     use jiff::Timestamp;
     use series::Series;
 
     use super::*;
     use crate::compare::Setup;
-    use crate::issued::Cadence;
+    use crate::issued::{Cadence, Issued};
 
     const QUEUE: QueueWorld =
-        QueueWorld { partitions: 240, per_consumer: 100.0, rebalance: 5, drain_within: 120.0 };
+        QueueWorld { partitions: Some(240), per_consumer: 100.0, rebalance: 5, drain_within: 120.0 };
 
     fn scene() -> (Load, World, Arc<Issued>) {
         let value = |i: u32| {
