@@ -1,6 +1,7 @@
 //! The alert loop of the instance that leads: what is wrong now, found in the overview of the system and in the snapshot
 //! of the policies, goes through the one state machine and stands before every receiver. What was told is kept in a
-//! ConfigMap, so that the next leader neither repeats nor forgets.
+//! ConfigMap, so that the next leader neither repeats nor forgets. An instance that doesn't lead has the receivers as
+//! well, with nothing standing before them: they carry what Alertmanager's webhook brings to it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -57,9 +58,15 @@ pub(crate) async fn run(
     let kept: Kept<AlertReceiver> = Kept::follow(&shared.client, &shared.settings.namespaces);
     let mut leads = shared.leads.clone();
     while !stop.is_cancelled() {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            led = until(&mut leads, true) => if !led { return },
+        if !*leads.borrow() {
+            let mut idle = Term::new(&shared, &receivers, &kept, Memory::default());
+            tokio::select! {
+                () = stop.cancelled() => return,
+                led = until(&mut leads, true) => if !led { return },
+                () = idle.relay_only() => {}
+            }
+            // Those of a leader are made anew, with what it has told.
+            receivers.lock().await.clear();
         }
         let memory = recall(&shared).await;
         tracing::info!(firing = memory.firing.len(), "this instance tells of alerts");
@@ -126,6 +133,17 @@ impl<'a> Term<'a> {
             remake_at: Instant::now(),
             status_at: Instant::now(),
             counted: HashSet::new(),
+        }
+    }
+
+    /// Keeps the receivers as the resources say, for as long as it is awaited, and tells nothing by itself.
+    async fn relay_only(&mut self) {
+        loop {
+            self.remake().await;
+            tokio::select! {
+                () = self.kept.changed.notified() => {}
+                () = tokio::time::sleep(REMAKE) => {}
+            }
         }
     }
 

@@ -86,7 +86,7 @@ impl Handles {
         // The lock is held while the message is on its way: one at a time is what the chats allow anyway.
         let receivers = self.receivers.lock().await;
         if receivers.is_empty() {
-            return answer(503, "this instance doesn't lead, or there is no AlertReceiver yet; try again");
+            return answer(503, "no AlertReceiver was read yet; try again");
         }
         let Some(receiver) = receivers.get(receiver) else {
             return answer(404, "there is no such AlertReceiver, or it isn't ready");

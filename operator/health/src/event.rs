@@ -1,10 +1,8 @@
-//! What changed, as the event stream tells it. Changes come in as they are concluded; names and JSON go out. Who
-//! listens is unknown here.
+//! What changed of a component, told as it is concluded. Who listens is unknown here.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::maintenance::Announcement;
 use crate::rollup::Cause;
 use crate::{ComponentId, Status};
 
@@ -38,36 +36,4 @@ pub enum Event {
         /// Whether it flaps now.
         flapping: bool,
     },
-    /// An end of service was announced, or a window began or ended.
-    Maintenance {
-        /// When it was told.
-        at: Timestamp,
-        /// What is planned; `None` once it is over.
-        announcement: Option<Announcement>,
-    },
-    /// An alert began to fire, was resolved, or became another.
-    Alert {
-        /// When.
-        at: Timestamp,
-        /// The alert's stable id.
-        id: String,
-        /// Its rule.
-        alert: String,
-        /// `pending`, `firing` or `resolved`.
-        state: String,
-        /// One sentence.
-        summary: String,
-    },
-}
-
-impl Event {
-    /// The name in the stream's `event:` line.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Transition { .. } => "transition",
-            Self::Flapping { .. } => "flapping",
-            Self::Maintenance { .. } => "maintenance",
-            Self::Alert { .. } => "alert",
-        }
-    }
 }

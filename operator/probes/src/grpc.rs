@@ -1,7 +1,7 @@
 //! The gRPC health protocol: one unary call of `grpc.health.v1.Health/Check`, written by hand over HTTP/2. A request is
 //! a service's name in a protobuf of one field, an answer a number in another.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use health::Reason;
@@ -11,7 +11,7 @@ use sources::Tls;
 
 use crate::http::failure;
 use crate::net::Failure;
-use crate::probe::Probe;
+use crate::probe::{Probe, timed};
 
 const SERVING: u8 = 1;
 const NOT_FOUND: &str = "5";
@@ -125,11 +125,7 @@ impl Probe for Grpc {
     }
 
     async fn probe(&self) -> Outcome {
-        let started = Instant::now();
-        match self.check().await {
-            Ok(()) => Outcome::pass(started.elapsed()),
-            Err(failure) => failure.outcome(started.elapsed()),
-        }
+        timed(self.check()).await
     }
 }
 

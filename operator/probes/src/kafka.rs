@@ -2,15 +2,13 @@
 //! leader. Metadata v1 is understood by every broker since 0.10 but those of 4.0, which want v4 at least: both
 //! differ from each other only in two fields, so the request says v4 and the answer is read as v4.
 
-use std::time::Instant;
-
 use async_trait::async_trait;
 use health::Reason;
 use health::check::Outcome;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::net::{Endpoint, Failure};
-use crate::probe::Probe;
+use crate::probe::{Probe, timed};
 
 const METADATA: i16 = 3;
 const VERSION: i16 = 4;
@@ -37,11 +35,7 @@ impl Probe for Kafka {
     }
 
     async fn probe(&self) -> Outcome {
-        let started = Instant::now();
-        match self.ask().await {
-            Ok(()) => Outcome::pass(started.elapsed()),
-            Err(failure) => failure.outcome(started.elapsed()),
-        }
+        timed(self.ask()).await
     }
 }
 

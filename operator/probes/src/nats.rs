@@ -1,7 +1,5 @@
 //! NATS greets with INFO and answers PING.
 
-use std::time::Instant;
-
 use async_trait::async_trait;
 use health::Reason;
 use health::check::Outcome;
@@ -10,7 +8,7 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt;
 
 use crate::net::{Credentials, Endpoint, Failure, line};
-use crate::probe::Probe;
+use crate::probe::{Probe, timed};
 
 /// A NATS probe.
 #[derive(Clone, Debug)]
@@ -32,11 +30,7 @@ impl Probe for Nats {
     }
 
     async fn probe(&self) -> Outcome {
-        let started = Instant::now();
-        match self.ping().await {
-            Ok(()) => Outcome::pass(started.elapsed()),
-            Err(failure) => failure.outcome(started.elapsed()),
-        }
+        timed(self.ping()).await
     }
 }
 

@@ -1,7 +1,5 @@
 //! PostgreSQL answers SELECT 1 over a connection of its own, so that a server that has none left is noticed.
 
-use std::time::Instant;
-
 use async_trait::async_trait;
 use health::Reason;
 use health::check::Outcome;
@@ -11,7 +9,7 @@ use tokio_postgres::NoTls;
 use tokio_postgres::config::SslMode;
 
 use crate::net::{Credentials, Endpoint, Failure};
-use crate::probe::Probe;
+use crate::probe::{Probe, timed};
 
 /// The request that asks for TLS before anything else: its length and 80877103.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
@@ -38,11 +36,7 @@ impl Probe for Postgres {
     }
 
     async fn probe(&self) -> Outcome {
-        let started = Instant::now();
-        match self.select().await {
-            Ok(()) => Outcome::pass(started.elapsed()),
-            Err(failure) => failure.outcome(started.elapsed()),
-        }
+        timed(self.select()).await
     }
 }
 

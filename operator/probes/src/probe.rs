@@ -1,10 +1,13 @@
 //! What every probe is: something that can be asked once, with an outcome rather than an error.
 
-use std::time::Duration;
+use std::future::Future;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use health::Reason;
 use health::check::Outcome;
+
+use crate::net::Failure;
 
 /// One kind of probe, made for one component.
 #[async_trait]
@@ -17,6 +20,15 @@ pub trait Probe: Send + Sync {
 
     /// Asks once. The caller stops waiting after the check's timeout.
     async fn probe(&self) -> Outcome;
+}
+
+/// What a question comes to that is answered or not, with the time it took.
+pub(crate) async fn timed(question: impl Future<Output = Result<(), Failure>> + Send) -> Outcome {
+    let started = Instant::now();
+    match question.await {
+        Ok(()) => Outcome::pass(started.elapsed()),
+        Err(failure) => failure.outcome(started.elapsed()),
+    }
 }
 
 /// A check that can't be carried out as it is written: it fails with a sentence, instead of not being there.

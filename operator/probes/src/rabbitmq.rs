@@ -1,7 +1,5 @@
 //! RabbitMQ lets us sign in and open the virtual host: the first eight frames of AMQP 0-9-1, and a polite end.
 
-use std::time::Instant;
-
 use async_trait::async_trait;
 use health::Reason;
 use health::check::Outcome;
@@ -9,7 +7,7 @@ use secrecy::ExposeSecret;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::net::{Credentials, Endpoint, Failure, Stream};
-use crate::probe::Probe;
+use crate::probe::{Probe, timed};
 
 const FRAME_END: u8 = 0xCE;
 const FRAME_MAX: u32 = 131_072;
@@ -44,11 +42,7 @@ impl Probe for Rabbitmq {
     }
 
     async fn probe(&self) -> Outcome {
-        let started = Instant::now();
-        match self.open().await {
-            Ok(()) => Outcome::pass(started.elapsed()),
-            Err(failure) => failure.outcome(started.elapsed()),
-        }
+        timed(self.open()).await
     }
 }
 

@@ -1,7 +1,5 @@
 //! Redis answers PING, signed in where that is asked for. Two lines of its protocol, no client.
 
-use std::time::Instant;
-
 use async_trait::async_trait;
 use health::Reason;
 use health::check::Outcome;
@@ -9,7 +7,7 @@ use secrecy::ExposeSecret;
 use tokio::io::AsyncWriteExt;
 
 use crate::net::{Credentials, Endpoint, Failure, line};
-use crate::probe::Probe;
+use crate::probe::{Probe, timed};
 
 /// A Redis probe.
 #[derive(Clone, Debug)]
@@ -31,11 +29,7 @@ impl Probe for Redis {
     }
 
     async fn probe(&self) -> Outcome {
-        let started = Instant::now();
-        match self.ping().await {
-            Ok(()) => Outcome::pass(started.elapsed()),
-            Err(failure) => failure.outcome(started.elapsed()),
-        }
+        timed(self.ping()).await
     }
 }
 

@@ -1,12 +1,10 @@
 //! A TCP connection is accepted.
 
-use std::time::Instant;
-
 use async_trait::async_trait;
 use health::check::Outcome;
 
 use crate::net::Endpoint;
-use crate::probe::Probe;
+use crate::probe::{Probe, timed};
 
 /// A TCP probe.
 #[derive(Clone, Debug)]
@@ -26,10 +24,6 @@ impl Probe for Tcp {
     }
 
     async fn probe(&self) -> Outcome {
-        let started = Instant::now();
-        match self.endpoint.tcp().await {
-            Ok(_) => Outcome::pass(started.elapsed()),
-            Err(failure) => failure.outcome(started.elapsed()),
-        }
+        timed(async { self.endpoint.tcp().await.map(drop) }).await
     }
 }

@@ -221,7 +221,7 @@ impl State {
     }
 
     fn note(&self, event: &Event, overview: &Overview) {
-        let (Event::Transition { id, .. } | Event::Flapping { id, .. }) = event else { return };
+        let (Event::Transition { id, .. } | Event::Flapping { id, .. }) = event;
         let (Some(view), Some(handle)) = (overview.component(id), self.handles.get(id)) else { return };
         let changed_at =
             matches!(event, Event::Transition { .. }).then(|| view.since.as_millisecond() as f64 / 1_000.0);
