@@ -6,27 +6,6 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use testbed::{ControlPlane, assets, chart};
 
-/// Kinds that come from elsewhere, as far as these tests need them.
-fn foreign_kinds() -> Vec<Value> {
-    let kind = |group: &str, version: &str, plural: &str, kind: &str| {
-        json!({
-            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-            "metadata": {"name": format!("{plural}.{group}")},
-            "spec": {
-                "group": group, "scope": "Namespaced",
-                "names": {"plural": plural, "singular": kind.to_lowercase(), "kind": kind},
-                "versions": [{"name": version, "served": true, "storage": true, "schema": {"openAPIV3Schema": {
-                    "type": "object", "x-kubernetes-preserve-unknown-fields": true}}}],
-            },
-        })
-    };
-    vec![
-        kind("monitoring.coreos.com", "v1", "servicemonitors", "ServiceMonitor"),
-        kind("monitoring.coreos.com", "v1", "podmonitors", "PodMonitor"),
-        kind("monitoring.coreos.com", "v1", "prometheusrules", "PrometheusRule"),
-    ]
-}
-
 fn ci_values() -> Result<Vec<(String, Value)>> {
     let folder = assets::repository().join("charts/foresail/ci");
     let mut all = Vec::new();
@@ -67,7 +46,7 @@ fn a_misspelt_value_is_refused() {
 async fn every_object_is_accepted_by_the_api_server() -> Result<()> {
     let plane = ControlPlane::start().await?;
     let mut names = Vec::new();
-    for definition in foreign_kinds() {
+    for definition in chart::foreign_kinds() {
         names.push(definition["metadata"]["name"].as_str().unwrap_or_default().to_owned());
         plane.apply_object(definition).await?;
     }

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::control_plane::{Access, ControlPlane, apply};
 use crate::process::run;
@@ -77,4 +77,26 @@ pub async fn install(plane: &ControlPlane, values: &Value) -> Result<Access> {
     })
     .await?;
     Ok(access)
+}
+
+/// Definitions of kinds that come from elsewhere, as far as tests need them: any field is taken.
+pub fn foreign_kinds() -> Vec<Value> {
+    let kind = |group: &str, version: &str, plural: &str, kind: &str| {
+        json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("{plural}.{group}")},
+            "spec": {
+                "group": group, "scope": "Namespaced",
+                "names": {"plural": plural, "singular": kind.to_lowercase(), "kind": kind},
+                "versions": [{"name": version, "served": true, "storage": true, "schema": {"openAPIV3Schema": {
+                    "type": "object", "x-kubernetes-preserve-unknown-fields": true}}}],
+            },
+        })
+    };
+    vec![
+        kind("monitoring.coreos.com", "v1", "servicemonitors", "ServiceMonitor"),
+        kind("monitoring.coreos.com", "v1", "podmonitors", "PodMonitor"),
+        kind("monitoring.coreos.com", "v1", "prometheusrules", "PrometheusRule"),
+        kind("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject"),
+    ]
 }
