@@ -3,22 +3,23 @@
 //! The first is Bernstein online aggregation with the gradient trick (Wintenberger, "Optimal learning with Bernstein
 //! online aggregation", 2017) on absolute error, which follows the best *mixture*; the second weighs by a power of the
 //! decayed absolute error, which follows the best *member* faster. Both only use errors of forecasts that were made
-//! before the value was known. At last, the last value is mixed in as far as that would have helped over two days: a
+//! before the value was known. At last, the last value is mixed in as far as that would have helped over two weeks: a
 //! blend must not be worse than it where load is idle or jumps at random.
 
 use crate::panel::MEMBERS;
 use crate::simple::LAST;
 
-/// Memory of the aggregation per 5 minutes: about two days.
-const SLOW: f32 = 0.998;
-/// Memory of the inverse-error weights per 5 minutes: about eight hours.
-const FAST: f32 = 0.99;
+/// Memory of the aggregation per 5 minutes: about five days.
+const SLOW: f32 = 0.9993;
+/// Memory of the inverse-error weights per 5 minutes: about six hours.
+const FAST: f32 = 0.985;
 const POWER: i32 = 8;
 
-/// Shares of the last value that the blend may be mixed with, the memory of how each would have done per 5 minutes
-/// (about two days), and the power that makes weights of the errors: high, so that the best share takes almost all.
+/// Shares of the last value that the blend may be mixed with, the memory of how each would have done per 5 minutes, and
+/// the power that makes weights of the errors: high, so that the best share takes almost all. The memory is long, about
+/// two weeks: where load switches a few times a day, two days hold too few switches to tell.
 const CAUTION: [f32; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
-const CAREFUL: f32 = 0.9985;
+const CAREFUL: f32 = 0.9998;
 const SHARP: f32 = 40.0;
 
 /// The values of all members.

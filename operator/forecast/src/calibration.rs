@@ -114,6 +114,11 @@ impl Calibration {
         (signs.iter().map(|s| s.max(least).ln()).sum::<f32>() / SIGNS as f32).exp()
     }
 
+    /// The mean absolute error to expect of a forecast: the usual one, or that of its time of day where that is larger.
+    pub(crate) fn expected(&self, band: &Band) -> f32 {
+        self.usual.max(self.quarters[band.quarter % QUARTERS])
+    }
+
     /// The band around `centre`: its scales, and the tracked quantiles.
     pub(crate) fn band(&self, centre: f32, spread: f32, quarter: usize) -> Band {
         let signs = self.scale(centre, spread, quarter);

@@ -17,7 +17,8 @@ const SLACK: f32 = 1.0;
 const ALARM: f32 = 9.0;
 /// Smallest jump that counts, on the logarithmic scale: about 20 %.
 const LEAST: f32 = 0.18;
-const RECENT: usize = 3;
+/// Slots that a jump must have lasted.
+pub(crate) const RECENT: usize = 3;
 const BEFORE: usize = 12;
 
 impl Jump {
@@ -67,26 +68,37 @@ impl Jump {
     }
 }
 
-/// Watches errors, relative to their usual size, for a lasting rise.
+/// Watches errors, relative to their usual size, for a lasting rise (Page 1954; Hinkley 1971).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Drift {
     sum: f32,
     least: f32,
+    /// Steps since the sum was least: how long the rise has lasted.
+    rising: u32,
+    drifting: bool,
 }
 
 const TOLERATED: f32 = 0.25;
-const LASTING: f32 = 60.0;
+const LASTING: f32 = 45.0;
 
 impl Drift {
-    /// Takes in an absolute error over its usual size.
-    pub(crate) fn observe(&mut self, relative: f32) {
-        self.sum = 0.998 * (self.sum + relative.min(10.0) - 1.0 - TOLERATED);
-        self.least = (0.998 * self.least).min(self.sum);
+    /// Takes in an absolute error over its usual size. Where that makes it a drift, for how many steps it has lasted.
+    pub(crate) fn observe(&mut self, relative: f32) -> Option<i64> {
+        self.sum = 0.998 * (self.sum + relative.min(6.0) - 1.0 - TOLERATED);
+        self.least *= 0.998;
+        self.rising = self.rising.saturating_add(1);
+        if self.sum <= self.least {
+            self.least = self.sum;
+            self.rising = 0;
+        }
+        let before = self.drifting;
+        self.drifting = self.sum - self.least > LASTING;
+        (self.drifting && !before).then_some(i64::from(self.rising))
     }
 
     /// Whether errors have been growing for long.
     pub(crate) fn is_drifting(&self) -> bool {
-        self.sum - self.least > LASTING
+        self.drifting
     }
 }
 
@@ -119,15 +131,16 @@ mod tests {
     }
 
     #[test]
-    fn growing_errors_are_a_drift() {
+    fn growing_errors_are_a_drift_told_once_with_their_beginning() {
         let mut drift = Drift::default();
         for _ in 0..500 {
-            drift.observe(1.0);
+            assert_eq!(drift.observe(1.0), None);
         }
         assert!(!drift.is_drifting());
-        for _ in 0..200 {
-            drift.observe(2.0);
-        }
+        let told: Vec<(i64, i64)> = (0..200).filter_map(|t| Some((t, drift.observe(2.0)?))).collect();
         assert!(drift.is_drifting());
+        assert_eq!(told.len(), 1, "{told:?}");
+        let (at, lasted) = told[0];
+        assert!((lasted - at).abs() <= 2 && at < 100, "{told:?}");
     }
 }

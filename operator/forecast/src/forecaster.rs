@@ -11,12 +11,14 @@ use series::{Forecast, Sample, Series, time};
 use crate::blend::{Blend, Mixed};
 use crate::calibration::{Band, Calibration};
 use crate::change::{Drift, Jump};
+use crate::contest::{Alarm, Cause, Contest, Rival};
 use crate::features::SIDE;
 use crate::feedback::Feedback;
 use crate::history::History;
-use crate::panel::{MEMBERS, Panel};
+use crate::panel::{LOG_RIDGE, MEMBERS, Panel};
 use crate::past::Past;
 use crate::plane::Plane;
+use crate::regressions::REGRESSIONS;
 use crate::saved::Saved;
 use crate::score::Score;
 use crate::season::{self, Period};
@@ -28,6 +30,8 @@ use crate::{NoForecast, Settings};
 pub(crate) struct Pending {
     pub(crate) mixed: Mixed,
     pub(crate) band: Band,
+    /// What the challenger's regressions say; NaN where there is no challenger.
+    pub(crate) rival: Rival,
 }
 
 /// Everything that is learnt at one horizon.
@@ -74,13 +78,18 @@ pub struct Forecaster {
     /// The slot in which the level last jumped.
     pub(crate) jumped: Option<i64>,
     pub(crate) drift: Drift,
+    pub(crate) alarm: Option<Alarm>,
+    pub(crate) contest: Option<Contest>,
+    /// What came of the last change, in words.
+    pub(crate) change: Option<String>,
     pub(crate) feedback: Feedback,
     /// Refits so far.
     pub(crate) rounds: u32,
     /// Further series by name, each with its own history on the same step.
     pub(crate) regressors: Vec<(String, History)>,
-    /// Reused for the members' forecasts.
+    /// Reused for the members' forecasts, and for those with the challenger's regressions.
     cells: Vec<f32>,
+    rivals: Vec<f32>,
 }
 
 /// Every how many refits the trees are grown anew and the seasons looked for.
@@ -124,10 +133,14 @@ impl Forecaster {
             jump: Jump::default(),
             jumped: None,
             drift: Drift::default(),
+            alarm: None,
+            contest: None,
+            change: None,
             feedback: Feedback::default(),
             rounds: 0,
             regressors: Vec::new(),
             cells: Vec::new(),
+            rivals: Vec::new(),
             settings,
         }
     }
@@ -193,6 +206,8 @@ impl Forecaster {
             if known >= day && known % day < repeat as usize {
                 let days = known / day;
                 self.learn(days % 3 == 1 && days > 1);
+            } else if self.refit_is_due() {
+                self.learn(false);
             }
         }
         self.learn(true);
@@ -289,6 +304,7 @@ impl Forecaster {
         }
         past.extra = extra_season(&self.seasons, past.day());
         self.panel.refit(past, heavy, factor != 1.0);
+        self.tend_contest(heavy);
         self.rounds = self.rounds.wrapping_add(1);
         self.look_ahead(true);
     }
@@ -311,6 +327,7 @@ impl Forecaster {
             // What waits was forecast in the old unit.
             track.pending.clear();
         }
+        self.contest = None;
     }
 
     /// Everything that a new slot sets in motion. `value` is NaN for a gap.
@@ -336,7 +353,8 @@ impl Forecaster {
     /// Scores the forecasts that were made of the newest slot.
     fn settle(&mut self, value: f32) {
         let mut surprise = None;
-        for track in &mut self.tracks {
+        let mut strain = None;
+        for (key, track) in self.tracks.iter_mut().enumerate() {
             if track.pending.len() < track.ahead {
                 continue;
             }
@@ -344,17 +362,26 @@ impl Forecaster {
             if !value.is_finite() {
                 continue;
             }
-            let usual = track.calibration.usual;
+            let error = value - pending.mixed.centre;
             if track.ahead == 1 {
-                surprise = Some((value - pending.mixed.centre) / usual.max(1e-6));
-            } else if track.ahead <= 3 && usual > 0.0 {
-                self.drift.observe((value - pending.mixed.centre).abs() / usual.max(1e-6));
+                surprise = Some(error / track.calibration.usual.max(1e-6));
+            }
+            if key <= 1 && track.calibration.usual > 0.0 {
+                strain = Some(error.abs() / track.calibration.expected(&pending.band).max(1e-6));
+            }
+            if let Some(contest) = &mut self.contest {
+                let champion = regressions(&pending.mixed.members);
+                contest.score(key, &champion, &pending.rival, value);
             }
             track.score.add(&pending, value);
             track.blend.score(&pending.mixed, value);
             track.calibration.score(pending.mixed.centre, &pending.band, value);
         }
         self.feedback.close(surprise);
+        if let Some(since) = strain.and_then(|strain| self.drift.observe(strain)) {
+            self.raise(Cause::Drift, self.history.end() - since);
+        }
+        self.judge();
     }
 
     /// Notices a jump of the level.
@@ -364,7 +391,9 @@ impl Forecaster {
         let usual = past.usual(newest, 0).unwrap_or_else(|| past.recent(newest, past.day()));
         let floor = 0.1 * past.recent(newest, past.day()) + 1e-6;
         if self.jump.observe(value, usual, floor) {
-            self.jumped = Some(past.first + newest as i64);
+            let slot = past.first + newest as i64;
+            self.jumped = Some(slot);
+            self.raise(Cause::Jump, slot - crate::change::RECENT as i64);
             self.tracks.iter_mut().for_each(|t| t.blend.forget(FORGET));
         }
     }
@@ -375,21 +404,36 @@ impl Forecaster {
         let Some(past) = &self.past else { return };
         self.panel.predict(past, &mut self.cells);
         let newest = past.first + past.newest() as i64;
-        for (track, cells) in self.tracks.iter_mut().zip(self.cells.chunks_exact(MEMBERS)) {
+        self.rivals.clear();
+        if let Some(contest) = &self.contest {
+            self.rivals.extend_from_slice(&self.cells);
+            contest.challenger.predict(past, &self.panel.keys, &mut self.rivals);
+        }
+        for (key, (track, cells)) in self.tracks.iter_mut().zip(self.cells.chunks_exact(MEMBERS)).enumerate()
+        {
             let mut members = [0.0; MEMBERS];
             members.copy_from_slice(cells);
             let mixed = track.blend.mix(&members);
+            let rival = self.rivals.chunks_exact(MEMBERS).nth(key);
+            let rival = rival.map_or([f32::NAN; REGRESSIONS], regressions);
             let spread = members.iter().map(|m| (m - mixed.centre).abs()).sum::<f32>() / MEMBERS as f32;
             let second = past.calendar.second_of_day(newest + track.ahead as i64);
             let quarter = (second / 900) as usize;
             let band = track.calibration.band(mixed.centre, spread, quarter);
-            let pending = Pending { mixed, band };
+            let pending = Pending { mixed, band, rival };
             if again {
                 track.pending.pop_back();
             }
             track.pending.push_back(pending);
         }
     }
+}
+
+/// What the regressions say, out of what all members say at one horizon.
+fn regressions(members: &[f32]) -> Rival {
+    let mut said = [f32::NAN; REGRESSIONS];
+    said.iter_mut().zip(&members[LOG_RIDGE..]).for_each(|(to, from)| *to = *from);
+    said
 }
 
 /// The share of what was learnt about members that is kept when the level jumps.

@@ -22,7 +22,7 @@
 //! // Then, as it comes: microseconds for a sample. Every hour or so, `refit`: tens of milliseconds.
 //! let now = history.end();
 //! forecaster.observe(Sample::new(now, day(7 * 288)).ok_or("not a number")?);
-//! forecaster.refit();
+//! forecaster.refit(); // also whenever `refit_is_due` says so
 //!
 //! let forecast = forecaster.predict(now)?; // or why there is none to act on
 //! let in_an_hour = now + jiff::SignedDuration::from_mins(55);
@@ -47,8 +47,10 @@
 //!   as it would have helped. So selection is a rolling-origin comparison on the load's own past that costs microseconds.
 //! * **Quantiles.** Conformal prediction on scaled errors, weighted by age, with a bounded adaptive step; see
 //!   [`Standing`] for the coverage reached. Rows between the learnt horizons are interpolated along the usual day.
-//! * **Change.** A jump of the level is noticed within minutes and makes older weights count less. A forecast that isn't
-//!   better than doing nothing clever is refused ([`Forecaster::predict`]).
+//! * **Change.** A jump of the level is noticed within minutes and makes older weights count less. It, or errors that
+//!   grow, ask for an early refit ([`Forecaster::refit_is_due`]) and for a challenger: regressions fitted mostly on the
+//!   load since then run beside those in use, and take over once they have been better. A forecast that isn't better
+//!   than doing nothing clever is refused ([`Forecaster::predict`]).
 //!
 //! # Cost
 //!
@@ -66,6 +68,7 @@ mod blend;
 mod calendar;
 mod calibration;
 mod change;
+mod contest;
 mod counter;
 mod decomposition;
 mod features;
@@ -78,6 +81,7 @@ mod panel;
 mod past;
 mod plane;
 mod refusal;
+mod regressions;
 mod ridge;
 mod saved;
 mod score;

@@ -24,6 +24,11 @@ pub(crate) struct Saved {
     history: SavedHistory,
     tracks: Vec<SavedTrack>,
     jumped: Option<i64>,
+    /// Since when the load behaves as it does now, and what was said of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    since: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    change: Option<String>,
     rounds: u32,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     regressors: Vec<(String, SavedHistory)>,
@@ -155,6 +160,8 @@ impl From<Forecaster> for Saved {
             partial: f.partial,
             tracks,
             jumped: f.jumped,
+            since: f.panel.champion.since,
+            change: f.change,
             rounds: f.rounds,
         }
     }
@@ -167,6 +174,8 @@ impl From<Saved> for Forecaster {
         f.partial = saved.partial;
         f.history = saved.history.restore(step);
         f.jumped = saved.jumped;
+        f.panel.champion.since = saved.since;
+        f.change = saved.change;
         f.regressors = saved.regressors.iter().map(|(name, h)| (name.clone(), h.restore(step))).collect();
         for old in saved.tracks {
             let values = unpack(&old.numbers);

@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn periods_from_an_hour_to_a_week_are_found() {
-        for period in [1.0, 2.0, 5.0, 7.5, 12.0, 24.0, 36.0, 100.0, 168.0] {
+        for period in [1.0, 1.5, 2.0, 5.0, 7.0, 7.5, 12.0, 24.0, 36.0, 100.0, 168.0] {
             let f = wave(period);
             let found = hours(&past_of(14 * 288, 7, 0.1, f));
             assert!((found[0] - period).abs() <= 0.02 * period + 0.05, "{period} h: {found:?}");

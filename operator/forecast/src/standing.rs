@@ -23,6 +23,10 @@ pub struct Standing {
     pub level_shift: Option<jiff::Timestamp>,
     /// Whether the errors have been growing lately (Page-Hinkley test on scaled errors).
     pub drifting: bool,
+    /// What came of the last change of behaviour, in one sentence: whether models fitted mostly on the load since then
+    /// took over, and by which error.
+    #[serde(default)]
+    pub change: Option<String>,
 }
 
 /// The scores at one horizon, exponentially decayed.

@@ -162,6 +162,7 @@ impl Forecaster {
                 .and_then(|slot| Timestamp::from_second(slot * self.history.step).ok())
                 .map(|begin| time::align(begin, step)),
             drifting: self.drift.is_drifting(),
+            change: self.change.clone(),
         }
     }
 
@@ -183,5 +184,90 @@ impl Forecaster {
             relative(errors[0]),
             100.0 * track.score.relative()
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Settings;
+
+    /// Ten days with a daily hump, and the time at which the next slot begins.
+    fn trusted() -> (Forecaster, Timestamp) {
+        let start = Timestamp::from_second(1_767_225_600).unwrap();
+        let values = (0..10 * 288).map(|t| {
+            let noise = (t * 7919 % 101) as f64 / 1000.0;
+            (2.0 + (std::f64::consts::TAU * t as f64 / 288.0).sin()) * (1.0 + noise)
+        });
+        let history = series::Series::new(start, Duration::from_secs(300), values.collect()).unwrap();
+        let mut forecaster = Forecaster::new(Settings::default());
+        forecaster.back_fill(&history);
+        (forecaster, history.end())
+    }
+
+    fn reason(change: impl Fn(&mut Forecaster)) -> Option<NoForecastReason> {
+        let (mut forecaster, now) = trusted();
+        change(&mut forecaster);
+        forecaster.predict(now).err().map(|no| no.reason)
+    }
+
+    fn each(f: &mut Forecaster, change: impl Fn(&mut Track)) {
+        f.tracks.iter_mut().for_each(change);
+    }
+
+    #[test]
+    fn a_good_record_is_trusted() {
+        assert_eq!(reason(|_| {}), None);
+    }
+
+    #[test]
+    fn too_few_compared_forecasts_are_too_short_a_history() {
+        assert_eq!(
+            reason(|f| each(f, |t| t.score.scored = RECORD - 1)),
+            Some(NoForecastReason::HistoryTooShort)
+        );
+    }
+
+    #[test]
+    fn no_better_than_the_last_value_at_any_horizon_is_refused() {
+        let no_better = |t: &mut Track| t.score.errors = [0.2 * t.score.load; 3];
+        assert_eq!(reason(|f| each(f, no_better)), Some(NoForecastReason::NotBetterThanNaive));
+        // One horizon at which it is better is enough: the decision looks at that of its lead time.
+        let one = |f: &mut Forecaster| {
+            each(f, no_better);
+            f.tracks[0].score.errors[0] *= 0.5;
+        };
+        assert_eq!(reason(one), None);
+    }
+
+    #[test]
+    fn better_than_the_last_value_but_not_than_yesterday_is_refused() {
+        let not_better = |t: &mut Track| t.score.errors = [0.2, 0.4, 0.1].map(|e| e * t.score.load);
+        assert_eq!(reason(|f| each(f, not_better)), Some(NoForecastReason::NotBetterThanNaive));
+    }
+
+    #[test]
+    fn an_error_above_half_the_load_is_refused() {
+        let wrong = |t: &mut Track| t.score.errors = [0.6, 0.9, 0.9].map(|e| e * t.score.load);
+        assert_eq!(reason(|f| each(f, wrong)), Some(NoForecastReason::TooInaccurate));
+    }
+
+    #[test]
+    fn quantiles_that_do_not_hold_are_refused() {
+        let exceeded = |t: &mut Track| t.score.covered[1] = 0.8 * t.score.weight;
+        assert_eq!(reason(|f| each(f, exceeded)), Some(NoForecastReason::Uncalibrated));
+    }
+
+    #[test]
+    fn a_jump_is_refused_until_the_forecast_has_followed_or_half_an_hour_has_passed() {
+        let jumped = |ago: i64, recent: f32| {
+            reason(move |f| {
+                f.jumped = Some(f.history.end() - ago);
+                each(f, |t| t.calibration.recent = recent * t.calibration.usual);
+            })
+        };
+        assert_eq!(jumped(2, 5.0), Some(NoForecastReason::LevelShift));
+        assert_eq!(jumped(2, 1.0), None);
+        assert_eq!(jumped(6, 5.0), None);
     }
 }

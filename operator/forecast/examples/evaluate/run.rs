@@ -99,7 +99,6 @@ pub(crate) fn series(
     let mut naive: Vec<Naive> = steps.iter().map(|h| Naive::new(*h, day)).collect();
     let mut cost = Cost::default();
     let mut said = Vec::new();
-    let mut rounds = 0;
     for i in 0..series.len() {
         let begin = series.time_of(i);
         let started = Instant::now();
@@ -108,15 +107,11 @@ pub(crate) fn series(
         for baseline in &mut naive {
             baseline.observe(series, i);
         }
-        if (i + 1) % refit == 0 && i + 1 >= day {
+        if ((i + 1) % refit == 0 || forecaster.refit_is_due()) && i + 1 >= day {
+            let heavy = forecaster.next_refit_is_heavy();
             let started = Instant::now();
             forecaster.refit();
-            if rounds % 4 == 0 {
-                cost.heavy.add(started);
-            } else {
-                cost.fits.add(started);
-            }
-            rounds += 1;
+            if heavy { &mut cost.heavy } else { &mut cost.fits }.add(started);
         }
         if let Some(origin) = chosen.get(&i) {
             let place = Place { series, i, origin: *origin };

@@ -1,0 +1,157 @@
+//! The regressions: for each horizon a ridge on the logarithm of load, trees on the load, and trees on what the ridge
+//! leaves. Two sets of them may run side by side: the champion, and a challenger fitted after a change.
+
+use crate::features::{self, Row, WIDTH};
+use crate::panel::{LOG_RIDGE, MEMBERS, TREES, TREES_REST};
+use crate::past::Past;
+use crate::ridge::{self, Problem, Ridge};
+use crate::trees::{self, Forest, Growth};
+
+/// One set of regressions, by horizon.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Regressions {
+    /// The slot from which the load behaves as it does now, where it changed: rows before count for little.
+    pub(crate) since: Option<i64>,
+    ridges: Vec<Option<Ridge>>,
+    /// Grown on the load itself, which suits loads that switch, saturate or close.
+    trees: Vec<Option<Forest>>,
+    /// Grown on what the ridge leaves, which suits everything else.
+    trees_rest: Vec<Option<Forest>>,
+    forests: u64,
+    round: u64,
+}
+
+/// How many members they are, from [`LOG_RIDGE`] on.
+pub(crate) const REGRESSIONS: usize = MEMBERS - LOG_RIDGE;
+
+/// How much a row from before a change counts.
+const OLD: f32 = 0.15;
+
+/// How the trees are grown, but for their number.
+const GROWTH: Growth =
+    Growth { trees: 0, leaves: 12, rate: 0.13, least_rows: 8, row_share: 0.5, feature_share: 0.5, seed: 0 };
+/// How many trees for a horizon, and how much of each counts. An hour ahead there is more to learn than a step ahead;
+/// beyond, decisions look only to keep what there is.
+fn growth(minutes: i64, seed: u64) -> Growth {
+    let (trees, rate) = match minutes {
+        ..=10 => (16, 0.13),
+        21..=60 => (60, 0.1),
+        _ => (32, 0.13),
+    };
+    Growth { trees, rate, seed, ..GROWTH }
+}
+
+/// The most rows that a regression learns from: more history is thinned out, so that the cost of a fit is bounded.
+const MOST_ROWS: usize = 2100;
+
+/// The rows for one horizon, on the logarithmic scale.
+struct Table {
+    rows: Vec<Row>,
+    targets: Vec<f32>,
+    weights: Vec<f32>,
+}
+
+fn table(past: &Past, h: usize, round: u64, since: usize) -> Table {
+    let (n, day) = (past.len(), past.day());
+    let from = (day / 4).min(n);
+    let to = n.saturating_sub(h);
+    let stride = to.saturating_sub(from).div_ceil(MOST_ROWS).max(1);
+    let place = past.place();
+    let rows = to.saturating_sub(from) / stride + 1;
+    let mut t = Table {
+        rows: Vec::with_capacity(rows),
+        targets: Vec::with_capacity(rows),
+        weights: Vec::with_capacity(rows),
+    };
+    // Each round learns from other rows of a thinned history.
+    for i in (from + round as usize % stride..to).step_by(stride) {
+        let mut row = [0.0; WIDTH];
+        features::fill(&place, &past.log, i, h, &mut row);
+        t.rows.push(row);
+        t.targets.push(past.log.values()[i + h]);
+        let age = (n - i) as f32 / day as f32;
+        let complete = if i < day { 0.3 } else { 1.0 };
+        t.weights.push(if past.measured[i] && past.measured[i + h] {
+            let old = if i + h < since { OLD } else { 1.0 };
+            old * complete * 0.5_f32.powf(age / 7.0)
+        } else {
+            0.0
+        });
+    }
+    t
+}
+
+impl Regressions {
+    /// Nothing fitted yet, for so many horizons.
+    pub(crate) fn new(horizons: usize, since: Option<i64>) -> Self {
+        Self {
+            since,
+            ridges: vec![None; horizons],
+            trees: vec![None; horizons],
+            trees_rest: vec![None; horizons],
+            ..Self::default()
+        }
+    }
+
+    /// Starts without what was learnt before, as after a change of the unit.
+    pub(crate) fn forget(&mut self) {
+        self.ridges.fill(None);
+        self.trees.fill(None);
+        self.trees_rest.fill(None);
+    }
+
+    /// Fits at all horizons; the trees only where `heavy`.
+    pub(crate) fn fit(&mut self, past: &Past, keys: &[usize], heavy: bool) {
+        self.round += 1;
+        self.forests += u64::from(heavy);
+        // A change of more than a week ago is in most rows by now.
+        let week = 7 * past.day() as i64;
+        self.since = self.since.filter(|since| past.first + past.len() as i64 - since < week);
+        let since = self.since.map_or(0, |since| (since - past.first).max(0) as usize);
+        for (key, h) in keys.iter().enumerate() {
+            let t = table(past, *h, self.round, since);
+            if t.rows.len() >= 2 * WIDTH {
+                self.fit_one(past, key, *h, &t, heavy);
+            }
+        }
+    }
+
+    fn fit_one(&mut self, past: &Past, key: usize, h: usize, t: &Table, heavy: bool) {
+        let problem = Problem { rows: &t.rows, targets: &t.targets, weights: &t.weights, penalty: 3.0 };
+        self.ridges[key] = ridge::fit(&problem, self.ridges[key].as_ref(), 1);
+        let Some(model) = self.ridges[key].as_ref().filter(|_| heavy) else { return };
+        let minutes = h as i64 * past.calendar.step_seconds() / 60;
+        let growth = growth(minutes, self.round * 31 + key as u64);
+        // One kind of forest each time, to spread the cost; both where one is missing.
+        let rest_is_due = self.forests.is_multiple_of(2);
+        if rest_is_due || self.trees_rest[key].is_none() {
+            let rest: Vec<f32> = t.rows.iter().zip(&t.targets).map(|(r, y)| y - model.predict(r)).collect();
+            self.trees_rest[key] = trees::grow(&t.rows, &rest, &t.weights, &growth);
+        }
+        if !rest_is_due || self.trees[key].is_none() {
+            self.trees[key] = trees::grow(&t.rows, &t.targets, &t.weights, &growth);
+        }
+    }
+
+    /// Puts what the regressions say at every horizon into `out`, as in [`Panel::predict`](crate::panel::Panel::predict);
+    /// where one isn't fitted, what is there stays.
+    pub(crate) fn predict(&self, past: &Past, keys: &[usize], out: &mut [f32]) {
+        let place = past.place();
+        let i = past.newest();
+        for (key, (h, cells)) in keys.iter().zip(out.chunks_exact_mut(MEMBERS)).enumerate() {
+            let Some(model) = &self.ridges[key] else { continue };
+            let mut row = [0.0; WIDTH];
+            features::fill(&place, &past.log, i, *h, &mut row);
+            let most = (1.2 * model.range.1).min(20.0);
+            let value = model.predict(&row);
+            let rest = self.trees_rest[key].as_ref().map_or(0.0, |forest| forest.predict(&row));
+            let grown = self.trees[key].as_ref().map_or(value, |forest| forest.predict(&row));
+            for (member, log) in [(LOG_RIDGE, value), (TREES_REST, value + rest), (TREES, grown)] {
+                let load = log.min(most).exp_m1();
+                if load.is_finite() {
+                    cells[member] = load.max(0.0);
+                }
+            }
+        }
+    }
+}
