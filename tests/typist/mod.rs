@@ -127,7 +127,9 @@ impl<'a> Typist<'a> {
         let output: Output = tokio::task::spawn_blocking(move || shell.output()).await??;
         let code = output.status.code().unwrap_or(-1);
         let remark = REMARKS.iter().any(|(begin, also)| command.starts_with(begin) && *also == code);
-        let ended = endless && code == 128 + 15;
+        // kubectl doesn't tell being ended from failing; what failed has something to say about it.
+        let quiet = output.stderr.is_empty() && !output.stdout.is_empty();
+        let ended = endless && (code == 128 + 15 || quiet);
         if code == 0 || remark || ended {
             return Ok(());
         }

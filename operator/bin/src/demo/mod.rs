@@ -2,7 +2,9 @@
 //! simulated cluster, faster than real time. What comes in: a speed and an address for the page. What goes out: a live
 //! view, and the comparison with the HPA at the end. Knows no Kubernetes, and no network but the page's own port.
 
+mod meter;
 mod page;
+mod reckoning;
 mod screen;
 mod script;
 mod stage;
@@ -16,14 +18,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use backtest::report::{Paint, table};
+use backtest::{Comparison, Outcome};
 use health::snapshot::Snapshot;
 use indicatif::ProgressBar;
+use telemetry::metrics::Metrics;
 use tokio::sync::watch;
 
+use self::meter::Meter;
 use self::page::Page;
+use self::reckoning::Reckoning;
 use self::screen::Screen;
 use self::script::Script;
-use self::stage::{Moment, Stage};
+use self::stage::{Moment, PROTECTION, Stage};
 use crate::cli;
 
 /// What the user asked for.
@@ -55,14 +61,17 @@ pub(crate) fn play(wishes: &Wishes) -> anyhow::Result<ExitCode> {
     bar.finish_and_clear();
 
     let (sender, receiver) = watch::channel(Snapshot::new(page::meta(&stage, wishes.speed)));
+    let metrics = Metrics::new();
     let served = match wishes.page {
-        Some(address) => Some(serve(&runtime, address, wishes.insist, receiver, end)?),
+        Some(address) => Some(serve(&runtime, address, wishes.insist, receiver, &metrics, end)?),
         None => None,
     };
     let url = served.as_ref().map(|(address, _)| format!("http://{address}/"));
-    let seen_to_the_end = perform(wishes, &script, &stage, &sender, url.as_deref(), &stop);
-    if seen_to_the_end {
-        epilogue(&stage, url.as_deref(), &stop);
+    let audience = Audience { sender: &sender, meter: Meter::new(metrics), url: url.as_deref(), stop: &stop };
+    if let Some(outcome) = perform(wishes, &script, &stage, audience) {
+        let comparison = stage.comparison();
+        sender.send_modify(|snapshot| page::conclude(snapshot, &comparison));
+        epilogue(&comparison, &Reckoning::new(&script, &outcome, stage.hpa()), url.as_deref(), &stop);
     }
     ended.send_replace(true);
     if let Some((_, task)) = served {
@@ -73,40 +82,43 @@ pub(crate) fn play(wishes: &Wishes) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The script itself: one moment after the other, at the speed asked for. Says whether it came to its end.
-fn perform(
-    wishes: &Wishes,
-    script: &Script,
-    stage: &Stage,
-    sender: &watch::Sender<Snapshot>,
-    url: Option<&str>,
-    stop: &AtomicBool,
-) -> bool {
+/// Who watches, and how.
+struct Audience<'a> {
+    sender: &'a watch::Sender<Snapshot>,
+    meter: Meter,
+    url: Option<&'a str>,
+    stop: &'a AtomicBool,
+}
+
+/// The script itself: one moment after the other, at the speed asked for. What came of it, unless somebody left early.
+fn perform(wishes: &Wishes, script: &Script, stage: &Stage, audience: Audience<'_>) -> Option<Outcome> {
+    let Audience { sender, mut meter, url, stop } = audience;
     let terminal = std::io::stdout().is_terminal();
     let mut screen = Screen::new(terminal, wishes.speed, url);
-    let mut page = Page::new(stage);
+    let mut page = Page::new(stage, script);
     let began = Instant::now();
     let mut drawn: Option<Instant> = None;
-    let mut whole = true;
-    stage.run(&mut |moment: &Moment| {
+    let show = |page: &Page<'_>, screen: &mut Screen, meter: &mut Meter| {
+        draw(screen);
+        sender.send_modify(|snapshot| page.show(snapshot, meter));
+    };
+    let outcome = stage.run(&mut |moment: &Moment| {
         if stop.load(Ordering::Relaxed) {
-            whole = false;
             return false;
         }
         screen.take(moment, script);
         page.take(moment, script);
+        meter.take(moment);
         if drawn.is_none_or(|at| at.elapsed() >= FRAME) {
-            draw(&mut screen);
-            sender.send_modify(|snapshot| page.show(snapshot));
+            show(&page, &mut screen, &mut meter);
             drawn = Some(Instant::now());
         }
         pause(wishes.speed, began, moment.elapsed, stop);
         true
     });
-    draw(&mut screen);
-    sender.send_modify(|snapshot| page.show(snapshot));
+    show(&page, &mut screen, &mut meter);
     screen.leave();
-    whole
+    outcome
 }
 
 fn draw(screen: &mut Screen) {
@@ -132,11 +144,12 @@ fn pause(speed: f64, began: Instant, elapsed: Duration, stop: &AtomicBool) {
 }
 
 /// The final comparison; with a page and a terminal, the page stays up until Ctrl-C.
-fn epilogue(stage: &Stage, url: Option<&str>, stop: &AtomicBool) {
+fn epilogue(comparison: &Comparison, reckoning: &Reckoning, url: Option<&str>, stop: &AtomicBool) {
     let terminal = std::io::stdout().is_terminal();
     let colour = terminal && std::env::var_os("NO_COLOR").is_none();
     println!("\nThe day is over. The same day under each way of scaling:\n");
-    print!("{}", table(&stage.comparison(), Paint { colour, price: None }));
+    print!("{}", table(comparison, Paint { colour, price: None }));
+    print!("\n{}", reckoning.text(PROTECTION));
     println!("\nYour own history instead of this one: foresail backtest --help");
     if let Some(url) = url.filter(|_| terminal) {
         println!("The page stays at {url} until Ctrl-C.");
@@ -154,6 +167,7 @@ fn serve(
     address: SocketAddr,
     insist: bool,
     receiver: watch::Receiver<Snapshot>,
+    metrics: &Metrics,
     mut end: watch::Receiver<bool>,
 ) -> anyhow::Result<Served> {
     let listener = runtime.block_on(async {
@@ -164,7 +178,7 @@ fn serve(
     });
     let listener = listener.with_context(|| format!("can't serve the page on {address}"))?;
     let bound = listener.local_addr().context("the page's address is unknown")?;
-    let web = web::Web::new(receiver, telemetry::metrics::Metrics::new());
+    let web = web::Web::new(receiver, metrics.clone());
     web.probes().check("demo").pass();
     let task = runtime.spawn(web.serve(listener, async move {
         let _ = end.wait_for(|ended| *ended).await;

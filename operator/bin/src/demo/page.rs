@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use backtest::{Comparison, Kind};
 use decide::{LimitReason, Record, Source};
 use health::snapshot::{
-    AlertPhase, AlertSnapshot, Candidate, ConditionSnapshot, ConditionStatus, DecisionEntry, HealthNode,
-    HealthSnapshot, HealthStatus, LimitEntry, Meta, MetricSnapshot, Mode, NextChange, Outcome,
-    PolicySnapshot, Replicas, Saved, Severity, Snapshot, Standing, Startup, Target,
+    AlertPhase, AlertSnapshot, BacktestRow, BacktestSummary, CalendarKind, CalendarWindow, Candidate,
+    ConditionSnapshot, ConditionStatus, DecisionEntry, HealthNode, HealthSnapshot, HealthStatus, LimitEntry,
+    Meta, MetricSnapshot, Mode, NextChange, Outcome, PolicySnapshot, Replicas, Saved, Severity, Snapshot,
+    Standing, Startup, Target,
 };
 use jiff::Timestamp;
 use series::{Reading, Series, time};
 
+use super::meter::Meter;
 use super::script::{PER_REPLICA, SceneKind, Script};
 use super::stage::{Moment, Stage};
 
@@ -29,6 +32,7 @@ pub(super) struct Page<'a> {
     decisions: Vec<DecisionEntry>,
     conditions: Vec<ConditionSnapshot>,
     alerts: Vec<AlertSnapshot>,
+    calendar: Arc<Vec<CalendarWindow>>,
     saved: f64,
     last: Option<Seen>,
 }
@@ -52,8 +56,37 @@ pub(super) fn meta(stage: &Stage, speed: f64) -> Meta {
     meta
 }
 
+/// Once the day is over, what it was like under each way of scaling.
+pub(super) fn conclude(snapshot: &mut Snapshot, comparison: &Comparison) {
+    let scored = (comparison.days * 86_400.0).max(1.0);
+    let told = |row: &&backtest::Row| {
+        matches!(row.kind, Kind::Foresail | Kind::Baseline) || row.name == backtest::USUAL_HPA
+    };
+    let rows = comparison.rows.iter().filter(told).map(|row| BacktestRow {
+        name: row.name.clone(),
+        unserved_ratio: row.score.requests_percent / 100.0,
+        short_ratio: row.score.violation_seconds / scored,
+        replica_hours: row.score.replica_hours,
+        scales: (row.score.actions_per_day * comparison.days).round() as u32,
+    });
+    let summary = BacktestSummary { from: comparison.from, to: comparison.to, rows: rows.collect() };
+    let policies: Vec<PolicySnapshot> = snapshot.policies.values().map(|p| (**p).clone()).collect();
+    for mut policy in policies {
+        policy.backtest = Some(summary.clone());
+        snapshot.put(policy);
+    }
+}
+
 impl<'a> Page<'a> {
-    pub(super) fn new(stage: &'a Stage) -> Self {
+    pub(super) fn new(stage: &'a Stage, script: &Script) -> Self {
+        let calendar = script.calendar.iter().map(|w| CalendarWindow {
+            calendar: "shop/sales".to_owned(),
+            name: w.name.clone(),
+            kind: CalendarKind::Scaling,
+            start: w.from,
+            end: w.to,
+            effect: format!("at least {} replicas of shop/checkout", w.min_replicas.unwrap_or(0)),
+        });
         let recent = stage.yesterday();
         let blank = || {
             let gaps = vec![f64::NAN; recent.len()];
@@ -69,6 +102,7 @@ impl<'a> Page<'a> {
             decisions: Vec::new(),
             conditions: Vec::new(),
             alerts: Vec::new(),
+            calendar: Arc::new(calendar.collect()),
             saved: 0.0,
             last: None,
         }
@@ -82,7 +116,7 @@ impl<'a> Page<'a> {
             let observed = moment.ours.observed;
             self.recent.push(observed);
             self.capacity.push(Some(f64::from(moment.ours.ready) * PER_REPLICA));
-            self.hindcast.push(moment.foreseen);
+            self.hindcast.push(moment.foreseen.0);
             self.ready.push(Some(f64::from(moment.ours.ready)));
             self.desired.push(Some(f64::from(moment.ours.desired)));
         }
@@ -215,15 +249,21 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// Writes the newest state into the snapshot that the page is served from.
-    pub(super) fn show(&self, snapshot: &mut Snapshot) {
+    /// Writes the newest state into the snapshot that the page is served from, and into the metrics.
+    pub(super) fn show(&self, snapshot: &mut Snapshot, meter: &mut Meter) {
         let Some(seen) = &self.last else { return };
         Arc::make_mut(&mut snapshot.meta).data_time = seen.now;
         snapshot.health = Arc::new(self.health(seen));
         if *snapshot.alerts != self.alerts {
             snapshot.alerts = Arc::new(self.alerts.clone());
         }
-        snapshot.put(self.policy(seen));
+        if !Arc::ptr_eq(&snapshot.calendar, &self.calendar) {
+            snapshot.calendar = Arc::clone(&self.calendar);
+        }
+        let policy = self.policy(seen);
+        meter.show(&policy, &snapshot.health, seen.now);
+        meter.alerts(&self.alerts);
+        snapshot.put(policy);
     }
 
     fn policy(&self, seen: &Seen) -> PolicySnapshot {

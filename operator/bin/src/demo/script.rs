@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use backtest::{Fault, FaultKind, RUN_IN};
+use decide::CalendarWindow;
 use jiff::Timestamp;
 use series::{Series, SeriesError, time};
 
@@ -25,6 +26,8 @@ pub(super) struct Script {
     pub(super) faults: Vec<Fault>,
     /// When created pods crash, in seconds of the replay.
     pub(super) crash_loops: Vec<std::ops::Range<usize>>,
+    /// What a ScalingCalendar says of the day.
+    pub(super) calendar: Vec<CalendarWindow>,
     scenes: Vec<Scene>,
 }
 
@@ -48,6 +51,8 @@ pub(super) struct Scene {
 pub(super) enum SceneKind {
     /// Everyday life.
     Ordinary,
+    /// A sale that stands in the calendar.
+    Announced,
     /// A flash sale.
     Sale,
     /// Prometheus is away.
@@ -56,7 +61,21 @@ pub(super) enum SceneKind {
     Crash,
 }
 
-const SCENES: [Scene; 6] = [
+impl SceneKind {
+    /// Whether somebody could have known beforehand: the past shows it, or the calendar says it.
+    pub(super) fn could_be_known(self) -> bool {
+        matches!(self, Self::Ordinary | Self::Announced)
+    }
+}
+
+/// When the sale of the calendar is, in hours of the day.
+const ANNOUNCED: (f64, f64) = (14.0, 14.75);
+/// When the one that nobody announced is.
+const FLASH: (f64, f64) = (12.5, 13.25);
+/// What the shop's people write into the calendar for theirs.
+const ANNOUNCED_REPLICAS: u32 = 52;
+
+const SCENES: [Scene; 7] = [
     Scene {
         from: 7.0,
         to: 11.0,
@@ -79,11 +98,18 @@ const SCENES: [Scene; 6] = [
         kind: SceneKind::Ordinary,
     },
     Scene {
-        from: 12.5,
-        to: 13.25,
+        from: FLASH.0,
+        to: FLASH.1,
         begins: "A flash sale nobody announced: twice the load in five minutes",
         ends: "The flash sale is over",
         kind: SceneKind::Sale,
+    },
+    Scene {
+        from: ANNOUNCED.0,
+        to: ANNOUNCED.1,
+        begins: "The sale that stands in the calendar: twice the load in five minutes",
+        ends: "That sale is over",
+        kind: SceneKind::Announced,
     },
     Scene {
         from: 15.5,
@@ -116,13 +142,30 @@ impl Script {
             .map(|span| Fault { kind: FaultKind::Outage, from: span.start, to: span.end })
             .collect();
         let crash_loops = spans(SceneKind::Crash).collect();
-        Ok(Self { recording, faults, crash_loops, scenes: SCENES.to_vec() })
+        let clock = |hour: f64| time::after(day, Duration::from_secs_f64(hour * 3_600.0));
+        let calendar = vec![CalendarWindow {
+            name: "announced sale".to_owned(),
+            from: clock(ANNOUNCED.0),
+            to: clock(ANNOUNCED.1),
+            min_replicas: Some(ANNOUNCED_REPLICAS),
+            max_replicas: None,
+        }];
+        Ok(Self { recording, faults, crash_loops, calendar, scenes: SCENES.to_vec() })
     }
 
     /// What goes on at that second of the replay.
     pub(super) fn at(&self, elapsed: Duration) -> impl Iterator<Item = &Scene> {
         let now = elapsed.as_secs() as usize;
         self.scenes.iter().filter(move |s| (second(s.from)..second(s.to)).contains(&now))
+    }
+
+    /// What sort of thing a second of the replay belongs to: the extraordinary before the everyday, and still for a
+    /// while after its end, when what it left behind is worked off.
+    pub(super) fn kind_of(&self, second_of_replay: usize) -> SceneKind {
+        const AFTERMATH: usize = 600;
+        let over = |s: &&Scene| (second(s.from)..second(s.to) + AFTERMATH).contains(&second_of_replay);
+        let rare = self.scenes.iter().filter(|s| s.kind != SceneKind::Ordinary);
+        rare.filter(over).map(|s| s.kind).last().unwrap_or(SceneKind::Ordinary)
     }
 
     /// What began or ended in the last tick before `elapsed`.
@@ -145,7 +188,7 @@ fn second(hour: f64) -> usize {
 }
 
 /// Requests a second in a minute of the recording: a shop's day with a morning ramp and an evening peak, quieter
-/// weekends, noise, and the flash sale on the last day.
+/// weekends, noise, and two sales on the last day.
 fn load(minute: u64, seed: u64) -> f64 {
     let (day, of_day) = (minute / MINUTES_A_DAY, (minute % MINUTES_A_DAY) as f64);
     let hour = of_day / 60.0;
@@ -155,7 +198,7 @@ fn load(minute: u64, seed: u64) -> f64 {
     // The recording begins on a Thursday.
     let weekend = matches!(day % 7, 2 | 3);
     let week = if weekend { 0.8 } else { 1.0 };
-    let sale = if day == KNOWN_DAYS { flash_sale(hour) } else { 1.0 };
+    let sale = if day == KNOWN_DAYS { surge(hour, FLASH) * surge(hour, ANNOUNCED) } else { 1.0 };
     (night + shape * week) * newsletter(hour) * sale * (1.0 + 0.03 * noise(minute, seed))
 }
 
@@ -170,8 +213,7 @@ fn newsletter(hour: f64) -> f64 {
 }
 
 /// Up to double within five minutes, then slowly back.
-fn flash_sale(hour: f64) -> f64 {
-    let (from, to) = (12.5, 13.25);
+fn surge(hour: f64, (from, to): (f64, f64)) -> f64 {
     let rise = ((hour - from) * 12.0).clamp(0.0, 1.0);
     let fall = ((to - hour) * 4.0).clamp(0.0, 1.0);
     1.0 + rise.min(fall)
@@ -194,12 +236,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sale_doubles_the_load_of_its_day_only() {
+    fn both_sales_double_the_load_of_their_day_only() {
         let at = |day: u64, hour: u64, minute: u64| load((day * 24 + hour) * 60 + minute, 1);
-        let ratio = at(KNOWN_DAYS, 12, 45) / at(KNOWN_DAYS - 7, 12, 45);
-        assert!((1.8..2.2).contains(&ratio), "{ratio}");
+        for (hour, minute) in [(12, 45), (14, 15)] {
+            let ratio = at(KNOWN_DAYS, hour, minute) / at(KNOWN_DAYS - 7, hour, minute);
+            assert!((1.8..2.2).contains(&ratio), "{hour}:{minute}: {ratio}");
+        }
         let before = at(KNOWN_DAYS, 12, 20) / at(KNOWN_DAYS - 7, 12, 20);
         assert!((0.9..1.1).contains(&before), "{before}");
+    }
+
+    #[test]
+    fn what_the_calendar_says_is_enough_for_what_comes() {
+        let script = Script::new(1).unwrap();
+        let window = &script.calendar[0];
+        let most = script.recording.between(window.from, window.to);
+        let peak = most.iter().filter_map(|(_, v)| v).fold(0.0, f64::max);
+        let need = (peak / PER_REPLICA).ceil() as u32;
+        assert!(
+            (need..need + need / 4).contains(&window.min_replicas.unwrap()),
+            "{need} replicas at the peak"
+        );
+    }
+
+    #[test]
+    fn seconds_belong_to_what_is_extraordinary_and_to_its_aftermath() {
+        let script = Script::new(1).unwrap();
+        assert_eq!(script.kind_of(second(9.1)), SceneKind::Ordinary);
+        assert_eq!(script.kind_of(second(12.6)), SceneKind::Sale);
+        assert_eq!(script.kind_of(second(13.3)), SceneKind::Sale);
+        assert_eq!(script.kind_of(second(13.5)), SceneKind::Ordinary);
+        assert_eq!(script.kind_of(second(14.1)), SceneKind::Announced);
+        assert!(SceneKind::Announced.could_be_known() && !SceneKind::Crash.could_be_known());
     }
 
     #[test]

@@ -2,13 +2,13 @@
 //! the other; what is done with them, and how fast, is somebody else's.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use backtest::{
-    Answer, Cadence, Comparison, Contender, FORESAIL, Foresail, Issued, Load, Scaler, Setup, Tick, USUAL_HPA,
-    View, replay_recorded,
+    Answer, Cadence, Comparison, Contender, FORESAIL, Foresail, Issued, Load, Outcome, Scaler, Setup, Tick,
+    USUAL_HPA, View, replay_recorded,
 };
 use decide::{LeadTime, Policy, Record};
 use jiff::Timestamp;
@@ -19,7 +19,7 @@ use super::script::{HOURS, PER_REPLICA, Script};
 /// A pod of a shop takes its time to start.
 const STARTUP: Duration = Duration::from_secs(90);
 /// The share of time the promise is to be kept.
-const PROTECTION: f64 = 0.995;
+pub(super) const PROTECTION: f64 = 0.995;
 
 /// The simulated cluster.
 pub(super) struct Stage {
@@ -27,6 +27,7 @@ pub(super) struct Stage {
     load: Load,
     issued: Arc<Issued>,
     hpa: Vec<Tick>,
+    hpa_outcome: Outcome,
 }
 
 /// One decision, and what everybody has by then.
@@ -43,8 +44,10 @@ pub(super) struct Moment {
     pub(super) hpa: Tick,
     /// The whole forecast that stood then; the record only holds the part that was looked at.
     pub(super) forecast: Option<Arc<Forecast>>,
-    /// What the forecast that stood one lead time ago expected for now.
-    pub(super) foreseen: Option<f64>,
+    /// What the forecast that stood one lead time ago expected for now: the median, and the protected upper bound.
+    pub(super) foreseen: (Option<f64>, Option<f64>),
+    /// How long the decision took, in real time.
+    pub(super) took: Duration,
 }
 
 /// A replay can't be stopped. Once nobody watches, nothing is decided any more, and the rest of the day passes in a
@@ -52,12 +55,16 @@ pub(super) struct Moment {
 struct Braked<'a> {
     inner: Foresail,
     watching: &'a AtomicBool,
+    took: &'a AtomicU64,
 }
 
 impl Scaler for Braked<'_> {
     fn decide(&mut self, view: &View<'_>, explain: bool) -> Answer {
         if self.watching.load(Ordering::Relaxed) {
-            self.inner.decide(view, explain)
+            let begun = Instant::now();
+            let answer = self.inner.decide(view, explain);
+            self.took.store(begun.elapsed().as_nanos() as u64, Ordering::Relaxed);
+            answer
         } else {
             Answer::plain(view.spec)
         }
@@ -69,6 +76,7 @@ impl Stage {
     pub(super) fn build(script: &Script) -> anyhow::Result<Self> {
         let mut policy = Policy::simple(2, 120, PER_REPLICA);
         policy.protection = PROTECTION;
+        policy.calendar.clone_from(&script.calendar);
         policy.lead_time = LeadTime::Measured { until_known: STARTUP * 2 };
         if let Some(metric) = policy.metrics.first_mut() {
             "requests".clone_into(&mut metric.name);
@@ -76,6 +84,7 @@ impl Stage {
         let mut setup = Setup::new(policy, STARTUP, 1);
         setup.world.faults.clone_from(&script.faults);
         setup.world.crash_loops.clone_from(&script.crash_loops);
+        setup.variants = true;
         setup.scored = Duration::from_secs(HOURS * 3_600);
         // A refit each six hours is enough for a day like the others.
         setup.cadence = Cadence { refit: Duration::from_secs(6 * 3_600), ..Cadence::default() };
@@ -91,41 +100,52 @@ impl Stage {
         let issued = setup.issue(&load);
         let mut hpa = Vec::new();
         let mut scaler = Contender::Hpa(70).scaler(&load, &setup.world);
-        replay_recorded(&load, &setup.world, &mut *scaler, USUAL_HPA, &mut |tick| hpa.push(tick));
-        Ok(Self { setup, load, issued, hpa })
+        let hpa_outcome =
+            replay_recorded(&load, &setup.world, &mut *scaler, USUAL_HPA, &mut |tick| hpa.push(tick));
+        Ok(Self { setup, load, issued, hpa, hpa_outcome })
     }
 
-    /// Plays the day; ends early where `watch` says no.
-    pub(super) fn run(&self, watch: &mut dyn FnMut(&Moment) -> bool) {
-        let watching = AtomicBool::new(true);
+    /// Plays the day; ends early where `watch` says no, and then there is no outcome.
+    pub(super) fn run(&self, watch: &mut dyn FnMut(&Moment) -> bool) -> Option<Outcome> {
+        let (watching, took) = (AtomicBool::new(true), AtomicU64::new(0));
         let foresail = Foresail::new(&self.load, self.setup.policy.clone(), Arc::clone(&self.issued));
-        let mut scaler = Braked { inner: foresail, watching: &watching };
+        let mut scaler = Braked { inner: foresail, watching: &watching, took: &took };
         let mut index = 0;
-        replay_recorded(&self.load, &self.setup.world, &mut scaler, FORESAIL, &mut |tick| {
+        let outcome = replay_recorded(&self.load, &self.setup.world, &mut scaler, FORESAIL, &mut |tick| {
             let hpa = self.hpa.get(index).cloned();
             index += 1;
             if let Some(hpa) = hpa.filter(|_| watching.load(Ordering::Relaxed)) {
-                watching.store(watch(&self.moment(tick, hpa)), Ordering::Relaxed);
+                let took = Duration::from_nanos(took.load(Ordering::Relaxed));
+                watching.store(watch(&self.moment(tick, hpa, took)), Ordering::Relaxed);
             }
         });
+        watching.into_inner().then_some(outcome)
     }
 
-    fn moment(&self, ours: Tick, hpa: Tick) -> Moment {
+    fn moment(&self, ours: Tick, hpa: Tick, took: Duration) -> Moment {
         let now = ours.time;
         let record: Option<Record> = serde_json::from_value(ours.why.record.clone()).ok();
         let lead = record.as_ref().map_or(STARTUP, |r| r.recommendation.lead);
+        let level = record.as_ref().map_or(PROTECTION, protected_level);
         let stood =
             |at: Timestamp| self.issued.at(at).and_then(|issue| issue.forecast.as_ref().ok()).cloned();
-        let foreseen = stood(time::before(now, lead)).and_then(|f| f.at(now, 0.5));
+        let before = stood(time::before(now, lead));
+        let foreseen = |level| before.as_ref().and_then(|f| f.at(now, level));
         Moment {
             elapsed: time::since(now, self.load.start()),
             now,
             forecast: stood(now),
-            foreseen,
+            foreseen: (foreseen(0.5), foreseen(level)),
+            took,
             record,
             ours,
             hpa,
         }
+    }
+
+    /// What the HPA at 70 % made of the day.
+    pub(super) fn hpa(&self) -> &Outcome {
+        &self.hpa_outcome
     }
 
     /// When the replay begins.
@@ -148,4 +168,9 @@ impl Stage {
     pub(super) fn comparison(&self) -> Comparison {
         backtest::compare(&self.setup, &self.load, &self.issued, &|_| {})
     }
+}
+
+/// The level of the forecast that a decision looked at.
+pub(super) fn protected_level(record: &Record) -> f64 {
+    record.recommendation.stance.foresight.map_or(record.policy.protection, |f| f.level)
 }
