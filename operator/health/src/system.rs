@@ -280,7 +280,7 @@ impl System {
         for (id, entry) in &mut self.entries {
             let window = maintenance(&entry.component).filter(|w| w.begun(now));
             entry.check.tick(now, window.is_some());
-            let (mut status, agreement) = agreement::agree(&voters, id);
+            let (mut status, agreement) = agreement::agree(&heard(&voters, &views[0], id), id);
             if window.is_some() {
                 status = Status::Maintenance;
             }
@@ -339,6 +339,14 @@ impl System {
             probers,
         }
     }
+}
+
+/// Whose votes on a component count. While we haven't probed it ourselves, silence of somebody who has fewer components
+/// than we have may mean that this one is new to them, too.
+fn heard<'a>(voters: &[&'a ProberView], own: &ProberView, id: &ComponentId) -> Vec<&'a ProberView> {
+    let unprobed = own.troubles.get(id) == Some(&Status::Unknown);
+    let knows = |v: &ProberView| v.probed >= own.probed || v.troubles.contains_key(id);
+    voters.iter().copied().filter(|v| !unprobed || knows(v)).collect()
 }
 
 /// Notes a component's new status and tells what changed.
@@ -441,6 +449,18 @@ mod tests {
         let db = overview.component(&id("db")).unwrap();
         assert_eq!((db.own, db.view.status), (Status::Warn, Status::Fail));
         assert_eq!(db.agreement.dissent, ["a"]);
+    }
+
+    #[test]
+    fn silence_about_a_component_that_is_new_to_everybody_is_no_pass() {
+        let mut system = system();
+        let other = |probed| ProberView { prober: "b".into(), probed, troubles: BTreeMap::new() };
+        let status = |system: &mut System, other: ProberView, second| {
+            let (overview, _) = system.overview("a", &[other], |_| None, at(second));
+            overview.component(&id("db")).unwrap().status
+        };
+        assert_eq!(status(&mut system, other(0), 1), Status::Unknown, "b has heard of nothing yet");
+        assert_eq!(status(&mut system, other(2), 2), Status::Pass, "b probes it, and has nothing to tell");
     }
 
     #[test]
