@@ -32,7 +32,7 @@ pub(crate) fn advise(comparison: &Comparison, protection: f64) -> Option<Advice>
     let saved = (hpa.score.replica_hours - ours.score.replica_hours) * a_month;
     let spared = (hpa.score.violation_seconds - ours.score.violation_seconds) * a_month;
     let mut because = Vec::new();
-    let (trust_forecast, reason) = trust(comparison, ours);
+    let (trust_forecast, reason) = trust(comparison, ours, protection);
     because.push(reason);
     let (chosen, reason) = choose(comparison, ours, protection);
     because.push(reason);
@@ -50,6 +50,10 @@ pub(crate) fn advise(comparison: &Comparison, protection: f64) -> Option<Advice>
             (tuned.recip() - 1.0).abs() * 100.0
         ),
         _ if !safe => "the promise was broken longer than it says, and longer than by the HPA at 70 %".to_owned(),
+        _ if better => format!(
+            "an HPA tuned in hindsight to break the promise as long costs {:.0} % less",
+            (1.0 - tuned.recip()).abs() * 100.0
+        ),
         _ => "it would neither save replicas nor spare broken time here".to_owned(),
     });
     Some(Advice {
@@ -62,17 +66,20 @@ pub(crate) fn advise(comparison: &Comparison, protection: f64) -> Option<Advice>
     })
 }
 
-/// The forecast is worth trusting where the run with it is better than the run without, at a price worth paying.
-fn trust(comparison: &Comparison, ours: &Row) -> (bool, String) {
+/// The forecast is worth trusting where the run with it is better than the run without, at a price worth paying; and
+/// where the promise can't be kept without it and is broken half as long with it, whatever the price.
+fn trust(comparison: &Comparison, ours: &Row, protection: f64) -> (bool, String) {
     let Some(without) = comparison.variants.iter().find(|v| v.name == "without forecast") else {
         return (true, "the run without forecasts wasn't made, so the gate decides".to_owned());
     };
     let hours = ours.score.replica_hours / without.score.replica_hours;
     let (with, less) = (ours.score.violation_seconds, without.score.violation_seconds);
-    let trusted = match (ours.over_tuned_hpa, without.over_tuned_hpa) {
-        (Some(a), Some(b)) => a < b * 0.995,
-        _ => with <= less && hours <= 1.0,
-    };
+    let needed = without.score.violation_percent > (1.0 - protection) * 100.0 && with * 2.0 <= less;
+    let trusted = needed
+        || match (ours.over_tuned_hpa, without.over_tuned_hpa) {
+            (Some(a), Some(b)) => a < b * 0.995,
+            _ => with <= less && hours <= 1.0,
+        };
     let words = format!(
         "with the forecast there were too few replicas for {}, without it for {}, at {:.0} % {} replica-hours",
         duration(with),
