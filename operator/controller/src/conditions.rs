@@ -2,10 +2,10 @@
 //! transition time moves only when a status does.
 
 use api::condition::{self as kinds, reason};
-use decide::{LimitReason, Outlook};
+use decide::{LimitReason, MetricKind, Outlook, Policy};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use series::Reading;
+use series::{Absence, AbsenceReason, Reading};
 
 use crate::actuate::{Actuation, Skip};
 use crate::error::Refusal;
@@ -120,16 +120,24 @@ fn scaling_active(decided: &Decided) -> Finding {
 
 /// The word and the sentences of what keeps metrics from being fresh.
 fn first_absence(decided: &Decided) -> (String, String) {
-    let absences: Vec<_> = decided
-        .record
-        .observation
-        .metrics
-        .iter()
-        .filter_map(|m| m.reading.absence().map(|a| (m.name.as_str(), a)))
-        .collect();
-    let word = absences.first().map_or("NotYetRead".to_owned(), |(_, a)| a.reason.to_string());
-    let told = absences.iter().map(|(name, a)| format!("{name}: {}", a.message)).collect::<Vec<_>>();
-    (word, told.join("; "))
+    let metrics = decided.record.observation.metrics.iter().enumerate();
+    let absences: Vec<_> =
+        metrics.filter_map(|(index, m)| m.reading.absence().map(|a| (index, m, a))).collect();
+    let word = absences.first().map_or("NotYetRead".to_owned(), |(_, _, a)| a.reason.to_string());
+    let policy = &decided.record.policy;
+    let told =
+        absences.iter().map(|(index, m, a)| format!("{}: {}", place(*index, policy, &m.name, a), a.message));
+    (word, told.collect::<Vec<_>>().join("; "))
+}
+
+/// Where to look: at the field of a query that can't be answered, or at a metric that is well written and absent.
+fn place(index: usize, policy: &Policy, name: &str, absence: &Absence) -> String {
+    if absence.reason != AbsenceReason::InvalidQuery || !absence.message.contains("the query") {
+        return name.to_owned();
+    }
+    let is_queue = policy.metric(name).is_some_and(|metric| matches!(metric.kind, MetricKind::Backlog(_)));
+    let field = if is_queue { "queue.prometheus" } else { "prometheus.query" };
+    format!("spec.metrics[{index}].{field} ({name})")
 }
 
 fn data_fresh(decided: &Decided) -> Finding {
@@ -225,8 +233,8 @@ fn ready(decided: &Decided, able: &Finding, active: &Finding, fresh: &Finding) -
 
 #[cfg(test)]
 mod tests {
-    use decide::{History, MetricObservation, Observation, Policy, Record};
-    use series::{AbsenceReason, Sample};
+    use decide::{History, MetricObservation, Observation, Record};
+    use series::Sample;
 
     use super::*;
     use crate::outcome::sentence;
@@ -276,6 +284,18 @@ mod tests {
         assert_eq!(find(&all, kinds::READY), ("False", "MetricsMissing"));
         assert_eq!(find(&all, kinds::SCALING_ACTIVE), ("False", "MetricsMissing"));
         assert_eq!(find(&all, kinds::DATA_FRESH), ("False", "Unreachable"));
+    }
+
+    #[test]
+    fn a_query_that_is_refused_is_named_by_its_field() {
+        let told = |message: &str| {
+            let refused = MetricObservation::absent("load", AbsenceReason::InvalidQuery, message);
+            let all = after(Policy::simple(1, 10, 100.0), vec![refused], HELD);
+            all.iter().find(|c| c.type_ == kinds::DATA_FRESH).unwrap().message.clone()
+        };
+        let message = told("http://p:9090 refused the query 'sum(': parse error");
+        assert!(message.starts_with("spec.metrics[0].prometheus.query (load): http://p:9090"), "{message}");
+        assert_eq!(told("the address isn't a URL"), "load: the address isn't a URL");
     }
 
     #[test]
