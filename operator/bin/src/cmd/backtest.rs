@@ -198,7 +198,7 @@ fn recording(args: &Args, intent: Option<&Intent>) -> anyhow::Result<(String, Se
         bail!("give --csv FILE, or --policy FILE with --prometheus URL")
     };
     let Some(signal) = intent.signals.first() else { bail!("the policy has no metric") };
-    let SignalSource::Prometheus { query } = &signal.source else {
+    let SignalSource::Prometheus { query, .. } = &signal.source else {
         bail!("metric {} is no Prometheus query; only those have a history to replay", signal.name)
     };
     let series = cli::runtime()?.block_on(from_prometheus(url, query, args.since))?;

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use crate::cli;
 
-/// For bash: `source <(foresail completions bash)`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "For bash: source <(foresail completions bash)")]
 pub(crate) struct Args {
     /// The shell
     shell: clap_complete::Shell,

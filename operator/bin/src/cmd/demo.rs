@@ -10,8 +10,9 @@ const PAGE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOS
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A shop's day on a simulated cluster: the morning ramp, a flash sale, a metric outage, a release that crash-loops.
-The forecaster, the decision and the page are those of production. Nothing outside of this process is touched.")]
+A shop's day on a simulated cluster: the morning ramp, a sale in the calendar and one that nobody announced, a metric
+outage, a release that crash-loops. The forecaster, the decision, the page and the metrics are those of production.
+Nothing outside of this process is touched.")]
 pub(crate) struct Args {
     /// Times faster than the clock; 0 for as fast as it goes
     #[arg(long, value_name = "N", default_value_t = 600.0)]

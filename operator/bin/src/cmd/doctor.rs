@@ -18,9 +18,8 @@ use sources::prometheus::{Config, Prometheus};
 use crate::cli::{self, Output};
 use crate::cluster::Cluster;
 
-/// Exit codes: 0 all is well, 2 something deserves a look, 1 something is broken.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = "Exit codes: 0 all is well, 2 something deserves a look, 1 something is broken.")]
 pub(crate) struct Args {
     #[command(flatten)]
     cluster: Cluster,
@@ -387,7 +386,7 @@ async fn queries(
     let Some(address) = address else { return };
     let pool = sources::Pool::default();
     for signal in &intent.signals {
-        let controller::validate::SignalSource::Prometheus { query } = &signal.source else { continue };
+        let controller::validate::SignalSource::Prometheus { query, .. } = &signal.source else { continue };
         let area = "queries";
         match ask(&pool, address, query).await {
             Ok(value) => findings.good(area, format!("{name}: {} is {value}", signal.name)),

@@ -7,8 +7,8 @@ use anyhow::Context as _;
 
 use crate::cli;
 
-/// Prints foresail(1), or writes it and one page per subcommand into a directory.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Prints foresail(1), or writes it and one page for each subcommand into a directory.")]
 pub(crate) struct Args {
     /// Where to write all pages
     #[arg(long, value_name = "DIRECTORY")]

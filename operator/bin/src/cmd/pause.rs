@@ -13,8 +13,9 @@ use series::time;
 use crate::cli;
 use crate::cluster::Cluster;
 
-/// A pause ends by itself, so that nobody forgets it. The policy goes on deciding and reporting meanwhile.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A pause ends by itself, so that nobody forgets it. The policy goes on deciding and reporting meanwhile.")]
 pub(crate) struct Args {
     /// The policy
     name: String,

@@ -16,9 +16,10 @@ use crate::cluster::Cluster;
 /// Some policy isn't Ready.
 const NOT_READY: u8 = 3;
 
-/// Exit codes: 0 every policy is Ready, 3 some policy isn't, 1 the list couldn't be read.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(
+    after_help = "Exit codes: 0 every policy is Ready, 3 some policy isn't, 1 the list couldn't be read."
+)]
 pub(crate) struct Args {
     /// Only this policy
     name: Option<String>,

@@ -73,7 +73,7 @@ const ANNOUNCED: (f64, f64) = (14.0, 14.75);
 /// When the one that nobody announced is.
 const FLASH: (f64, f64) = (12.5, 13.25);
 /// What the shop's people write into the calendar for theirs.
-const ANNOUNCED_REPLICAS: u32 = 52;
+const ANNOUNCED_REPLICAS: u32 = 46;
 
 const SCENES: [Scene; 7] = [
     Scene {
