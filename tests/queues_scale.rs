@@ -1,5 +1,6 @@
-//! A consumer Deployment on a real API server, a real Redis stream, consumers that really consume: the backlog is
-//! worked off within the promise, and nothing scales down while the broker is gone.
+//! A consumer Deployment on a real API server, a real Redis, consumers that really consume: the backlog is worked off
+//! within the promise, nothing scales down while the broker is gone, busy consumers outlive idle ones, and a workload
+//! sleeps while its queue is empty.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "all of this file is test code")]
 
@@ -12,13 +13,15 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::Api;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
 use redis::aio::MultiplexedConnection;
 use redis::streams::StreamReadReply;
 use redis::{Client, cmd, pipe};
 use scene::{Scene, deployment, policy};
-use serde_json::json;
-use testbed::{Shape, servers, wait};
+use serde_json::{Value, json};
+use testbed::{Shape, chart, servers, wait};
 
 /// What one consumer works off in a second.
 const EACH: u64 = 20;
@@ -137,7 +140,6 @@ async fn a_burst_is_worked_off_within_the_promise_and_an_outage_of_the_broker_re
         "name": "orders", "drainWithin": "1m",
         "queue": {
             "redis": {"address": format!("127.0.0.1:{}", server.port()), "stream": {"key": "orders", "group": "shop"}},
-            "throughputPerReplica": EACH,
         },
     }]);
     scene.plane.apply_object(policy("consumer", &json!({"metrics": metric}))).await?;
@@ -163,6 +165,11 @@ async fn a_burst_is_worked_off_within_the_promise_and_an_outage_of_the_broker_re
     ensure!(consumers.oldest() <= PROMISE, "the oldest message waited for {:?}", consumers.oldest());
     let many = scene.replicas("consumer").await?;
     ensure!(many >= 3, "{many} consumers");
+    // What one consumer does was nobody's word: it was seen.
+    let learnt = &scene.policy("consumer").await?["status"]["capacity"][0];
+    let each: f64 = learnt["perReplica"].as_str().unwrap_or_default().parse().unwrap_or_default();
+    println!("learnt: {learnt}");
+    ensure!(learnt["source"] == "Learnt" && (0.6..=1.2).contains(&(each / EACH as f64)), "{learnt}");
 
     produce(&server, 3_000).await?;
     server.stop();
@@ -191,4 +198,90 @@ async fn a_burst_is_worked_off_within_the_promise_and_an_outage_of_the_broker_re
         Ok(())
     })
     .await
+}
+
+fn jobs(port: u16, busy: &[String]) -> Value {
+    // One series for each busy pod, as its own exporter would have it.
+    let series = busy.iter().map(|pod| format!("label_replace(vector(2), \"pod\", \"{pod}\", \"\", \"\")"));
+    json!({
+        "minReplicas": 0, "maxReplicas": 10,
+        "metrics": [{
+            "name": "jobs", "drainWithin": "1m",
+            "queue": {
+                "redis": {"address": format!("127.0.0.1:{port}"), "list": "jobs"},
+                "throughputPerReplica": 10, "activationBacklog": 5,
+                "busy": {"query": series.collect::<Vec<_>>().join(" or ")},
+            },
+        }],
+    })
+}
+
+async fn pods(scene: &Scene) -> Result<Vec<Pod>> {
+    let pods: Api<Pod> = Api::default_namespaced(scene.plane.client());
+    let mut found = pods.list(&ListParams::default().labels("app=worker")).await?.items;
+    found.retain(|pod| pod.metadata.deletion_timestamp.is_none());
+    Ok(found)
+}
+
+#[tokio::test]
+async fn idle_consumers_go_first_and_an_empty_queue_sleeps_until_enough_waits() -> Result<()> {
+    let mut scene = Scene::set(Shape::constant(1.0), &json!({})).await?;
+    let server = servers::Redis::start().await?;
+    let mut redis = connection(&server).await?;
+    let push = |count: usize| {
+        let mut batch = pipe();
+        for job in 0..count {
+            batch.cmd("RPUSH").arg("jobs").arg(job).ignore();
+        }
+        batch
+    };
+    // Without a word on who is busy a ReplicaSet removes the youngest; here everybody but the oldest is busy.
+    scene.deploy("worker", 1).await?;
+    let oldest = pods(&scene).await?[0].name_any();
+    scene.deploy("worker", 5).await?;
+    let busy: Vec<String> =
+        pods(&scene).await?.iter().map(ResourceExt::name_any).filter(|pod| *pod != oldest).collect();
+    push(1_500).exec_async(&mut redis).await?;
+    scene.start_foresail("one", &[]).await?;
+    scene.plane.apply_object(policy("worker", &jobs(server.port(), &busy))).await?;
+
+    // Nobody goes before the busy ones could be marked, and the chart's roles don't allow that unless asked to.
+    let patience = Duration::from_mins(1);
+    let refused = scene.wait_for_condition("worker", "AbleToScale", "False", "FailedProtectPods", patience);
+    ensure!(refused.await?.contains("rbac.protectBusyPods"));
+    ensure!(scene.replicas("worker").await? == 5);
+    for object in chart::render(&json!({"rbac": {"protectBusyPods": true}}))? {
+        if object["kind"] == "ClusterRole" {
+            scene.plane.apply_object(object).await?;
+        }
+    }
+    scene.wait_for_replicas("worker", 4..=4, patience).await?;
+    wait::until("one pod to go", patience, || async {
+        let left: Vec<String> = pods(&scene).await?.iter().map(ResourceExt::name_any).collect();
+        ensure!(left.len() == 4, "{left:?}");
+        let costs = pods(&scene).await?.iter().map(|pod| pod.annotations().clone()).collect::<Vec<_>>();
+        ensure!(!left.contains(&oldest), "{oldest} was idle, and {left:?} stay with {costs:?}");
+        Ok(())
+    })
+    .await?;
+    for pod in pods(&scene).await? {
+        let cost = pod.annotations().get("controller.kubernetes.io/pod-deletion-cost");
+        ensure!(cost.is_some_and(|cost| cost == "2"), "{}: {cost:?}", pod.name_any());
+    }
+
+    // Nothing waits: everybody goes. What is below the threshold wakes nobody; one more does.
+    cmd("DEL").arg("jobs").exec_async(&mut redis).await?;
+    scene.wait_for_replicas("worker", 0..=0, patience).await?;
+    push(4).exec_async(&mut redis).await?;
+    scene.demand_replicas("worker", 0..=0, Duration::from_secs(8)).await?;
+    let (ready, reason, message) = scene.condition("worker", "Ready").await?;
+    ensure!(ready == "True", "asleep is no fault: {reason}: {message}");
+    push(1).exec_async(&mut redis).await?;
+    scene.wait_for_replicas("worker", 1.., patience).await?;
+    // What was begun is finished, though less than the threshold is left.
+    cmd("LTRIM").arg("jobs").arg(0).arg(1).exec_async(&mut redis).await?;
+    scene.demand_replicas("worker", 1.., Duration::from_secs(8)).await?;
+    cmd("DEL").arg("jobs").exec_async(&mut redis).await?;
+    scene.wait_for_replicas("worker", 0..=0, patience).await?;
+    Ok(())
 }

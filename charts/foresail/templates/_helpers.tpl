@@ -68,7 +68,7 @@ app.kubernetes.io/part-of: foresail
   verbs: [list, watch{{ if .Values.rbac.hpaFloor }}, get, patch{{ end }}]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [list, watch]
+  verbs: [list, watch{{ if .Values.rbac.protectBusyPods }}, patch{{ end }}]
 - apiGroups: [""]
   resources: [secrets]
   {{- with .Values.rbac.secrets.names }}

@@ -39,6 +39,8 @@ pub mod reason {
     pub const FAILED_GET_SCALE: &str = "FailedGetScale";
     /// The API server refused the new number of replicas.
     pub const FAILED_UPDATE_SCALE: &str = "FailedUpdateScale";
+    /// Which consumers are busy couldn't be told, or not be written on their pods, so none is removed.
+    pub const FAILED_PROTECT_PODS: &str = "FailedProtectPods";
     /// No metric could be measured.
     pub const METRICS_MISSING: &str = "MetricsMissing";
     /// A metric is missing, so replicas may rise but not fall.

@@ -114,6 +114,22 @@ impl Foresight {
         };
     }
 
+    /// The same for a signal whose past nobody keeps: the forecaster begins with nothing and learns from what is observed.
+    pub(crate) fn tend_watched(&self, now: Timestamp, workshop: &Workshop, phase: f64) {
+        let mut inner = self.lock();
+        if inner.busy || now < inner.next {
+            return;
+        }
+        let Some(forecaster) = inner.forecaster.clone() else {
+            inner.forecaster = Some(Arc::new(Forecaster::new(inner.settings.clone())));
+            inner.next = time::after(now, REFIT_EVERY.mul_f64(0.5 + phase));
+            return;
+        };
+        inner.busy = true;
+        let task = Task { foresight: self.clone(), workshop: workshop.clone(), now, phase };
+        tokio::spawn(task.refit(forecaster));
+    }
+
     /// The outlook at `now`. Asking takes processor time once per step, on a blocking thread.
     pub(crate) async fn view(&self, now: Timestamp, lead: Duration) -> View {
         let (forecaster, cached) = {

@@ -10,6 +10,7 @@
 
 pub mod actuate;
 mod calendars;
+mod capacity;
 mod charts;
 mod claims;
 pub mod conditions;
@@ -23,6 +24,7 @@ pub mod outcome;
 pub mod owners;
 mod page;
 pub mod pods;
+mod protect;
 mod queues;
 mod reconcile;
 mod report;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use decide::{
     Capacity, ForecastUse, ForeignWrite, Health, MetricKind, MetricObservation, Observation, Outlook,
-    QueueObservation, Rehearsal, Replicas, Stage,
+    QueueObservation, Rehearsal, Replicas, Stage, Utilisation,
 };
 use futures::future::join_all;
 use health::snapshot::{HealthSnapshot, HealthStatus};
@@ -21,6 +21,7 @@ use sources::{QueueReading, QueueSource, Source};
 use telemetry::metrics::Step;
 
 use crate::actuate::FIELD_MANAGER;
+use crate::capacity;
 use crate::context::Context;
 use crate::foresee::View;
 use crate::memory::{PolicyMemory, SignalMemory};
@@ -41,6 +42,8 @@ pub(crate) struct Observed {
     pub(crate) observation: Observation,
     pub(crate) pods: PodCount,
     pub(crate) views: Vec<View>,
+    /// What a person should know though nothing fails.
+    pub(crate) notes: Vec<String>,
 }
 
 /// Reads everything.
@@ -57,45 +60,6 @@ pub(crate) async fn observe(
     let begun = std::time::Instant::now();
     let startup = memory.startups.get_or_insert_default().observed();
     let lead = startup.p95.unwrap_or(Duration::from_mins(2));
-    let mut metrics = Vec::new();
-    let mut views = Vec::new();
-    for ((signal, taken), policy) in intent.signals.iter().zip(readings).zip(&intent.policy.metrics) {
-        let asked = memory.sources.as_ref().and_then(|s| s.all.get(metrics.len())?.as_ref().ok().cloned());
-        let kept = kept(memory, intent, &signal.name);
-        let Taken { reading, forecast, queue } = taken;
-        kept.note(now, &reading);
-        let queue = queue.map(|queue| moving(&kept.meter.observe(&queue), &queue));
-        let view = if policy.forecast {
-            if let Some(sample) = forecast {
-                kept.foresight.observe(sample);
-            }
-            if let Some(source) = asked.as_ref().and_then(Asked::forecastable) {
-                kept.foresight.tend(now, source, &context.workshop, context.phase(&signal.name));
-            }
-            kept.foresight.view(now, lead).await
-        } else {
-            View::off()
-        };
-        // The past of a queue is that of its arrivals; what it held then isn't known.
-        if let Some(history) = kept.foresight.new_history()
-            && matches!(asked, Some(Asked::Load(_)))
-        {
-            kept.chart.seed(&history);
-            seed_ledger(memory, policy.target, &history, intent);
-        }
-        let kept = self::kept(memory, intent, &signal.name);
-        let (short, long) = kept.short_and_long();
-        metrics.push(MetricObservation {
-            short,
-            long,
-            outlook: view.outlook.clone(),
-            standing: view.standing,
-            queue,
-            ..MetricObservation::fresh(signal.name.clone(), reading)
-        });
-        views.push(view);
-    }
-    context.metrics.step(Step::Forecast, begun.elapsed().as_secs_f64());
     let replicas = Replicas {
         spec: scale.replicas,
         // A target that doesn't say which pods are its own is taken at its word.
@@ -104,6 +68,53 @@ pub(crate) async fn observe(
         unschedulable: pods.unschedulable,
         crash_looping: pods.crash_looping,
     };
+    let (mut metrics, mut views, mut notes) = (Vec::new(), Vec::new(), Vec::new());
+    for ((signal, taken), policy) in intent.signals.iter().zip(readings).zip(&intent.policy.metrics) {
+        let asked = memory.sources.as_ref().and_then(|s| s.all.get(metrics.len())?.as_ref().ok().cloned());
+        let kept = kept(memory, intent, &signal.name);
+        let Taken { reading, forecast, queue, used } = taken;
+        kept.note(now, &reading);
+        let queue = queue.map(|queue| (queue.time, moving(&kept.meter.observe(&queue), &queue)));
+        // Arrivals that no query tells are those that the broker counts.
+        let forecast = forecast.or_else(|| queue.and_then(|(at, q)| Sample::new(at, q.arrivals?)));
+        let view = if policy.forecast {
+            if let Some(sample) = forecast {
+                kept.foresight.observe(sample);
+            }
+            let phase = context.phase(&signal.name);
+            match asked.as_ref().map(Asked::forecastable) {
+                Some(Some(source)) => kept.foresight.tend(now, source, &context.workshop, phase),
+                Some(None) => kept.foresight.tend_watched(now, &context.workshop, phase),
+                None => {}
+            }
+            kept.foresight.view(now, lead).await
+        } else {
+            View::off()
+        };
+        // The past of a queue is that of its arrivals; what it held then isn't known.
+        if let Some(history) = kept.foresight.new_history()
+            && matches!(asked, Some(Asked::Load { .. }))
+        {
+            kept.chart.seed(&history);
+            seed_ledger(memory, policy.target, &history, intent);
+        }
+        let kept = self::kept(memory, intent, &signal.name);
+        let (short, long) = kept.short_and_long();
+        notes.extend(used.as_ref().and_then(|used| used.as_ref().err()).map(|absence| {
+            format!("{}: how busy replicas are can't be told: {absence}", signal.name)
+        }));
+        metrics.push(MetricObservation {
+            short,
+            long,
+            outlook: view.outlook.clone(),
+            standing: view.standing,
+            utilisation: used.and_then(Result::ok).and_then(|used| carried(&reading, &replicas, used)),
+            queue: queue.map(|(_, queue)| queue),
+            ..MetricObservation::fresh(signal.name.clone(), reading)
+        });
+        views.push(view);
+    }
+    context.metrics.step(Step::Forecast, begun.elapsed().as_secs_f64());
     let health = gate(&context.snapshot.borrow().health, &namespace, intent);
     let foreign_writer = foreign(context, memory, &intent.target, scale, now).await;
     let mut observation = Observation {
@@ -117,7 +128,14 @@ pub(crate) async fn observe(
         ..Observation::of(scale.replicas)
     };
     rehearse(memory, intent, &mut observation, now);
-    Observed { observation, pods, views }
+    Observed { observation, pods, views, notes }
+}
+
+/// How busy replicas were that carried how much. While replicas come and go, load and use are of different ones.
+fn carried(reading: &Reading, replicas: &Replicas, used: f64) -> Option<Utilisation> {
+    let settled = replicas.ready > 0 && replicas.ready == replicas.spec && replicas.pending == 0;
+    let load = reading.fresh().filter(|_| settled)?;
+    Some(Utilisation { load: load / f64::from(replicas.ready), used })
 }
 
 /// Carries every stance through the load as it came, and hands the decision what came of it. A policy with one metric
@@ -129,13 +147,15 @@ fn rehearse(memory: &mut PolicyMemory, intent: &Intent, observation: &mut Observ
     if policy.kind != MetricKind::AverageValue || intent.policy.forecast == ForecastUse::Off {
         return;
     }
+    let learnt = memory.history.as_ref().and_then(|h| h.metric(&policy.name)).and_then(capacity::learnt);
     let (startup, lag) = (observation.startup, observation.lag);
     let expected = startup.p95.unwrap_or(Duration::from_mins(2));
     let mean = startup.mean.unwrap_or(expected);
     let stage = Stage {
         per_replica: match policy.capacity {
             Capacity::Declared(capacity) => capacity,
-            Capacity::Target | Capacity::Learnt => policy.target,
+            Capacity::Learnt => learnt.unwrap_or(policy.target),
+            Capacity::Target => policy.target,
         },
         min_replicas: intent.policy.min_replicas.max(1),
         max_replicas: intent.policy.max_replicas,
@@ -210,11 +230,13 @@ struct Taken {
     forecast: Option<Sample>,
     /// The queue as the broker told it.
     queue: Option<QueueReading>,
+    /// How busy the replicas are, where that is asked.
+    used: Option<Result<f64, Absence>>,
 }
 
 impl Taken {
     fn absent(absence: Absence) -> Self {
-        Self { reading: Reading::Absent(absence), forecast: None, queue: None }
+        Self { reading: Reading::Absent(absence), forecast: None, queue: None, used: None }
     }
 }
 
@@ -226,12 +248,8 @@ async fn read(context: &Context, memory: &mut PolicyMemory, intent: &Intent, now
     };
     let taken = all.into_iter().map(|asked| async move {
         match asked {
-            Ok(Asked::Load(source)) => {
-                let reading = source.reading(now).await;
-                let forecast = if let Reading::Fresh(sample) = &reading { Some(*sample) } else { None };
-                Taken { reading, forecast, queue: None }
-            }
-            Ok(Asked::Queue { queue, arrivals }) => {
+            Ok(Asked::Load { load, utilization }) => read_load(load.as_ref(), utilization.as_deref(), now).await,
+            Ok(Asked::Queue { queue, arrivals, .. }) => {
                 read_queue(queue.as_ref(), arrivals.as_deref(), now).await
             }
             Err(absence) => Taken::absent(absence),
@@ -240,6 +258,18 @@ async fn read(context: &Context, memory: &mut PolicyMemory, intent: &Intent, now
     let taken = join_all(taken).await;
     context.metrics.step(Step::Read, begun.elapsed().as_secs_f64());
     taken
+}
+
+async fn read_load(load: &dyn Source, utilization: Option<&dyn Source>, now: Timestamp) -> Taken {
+    let used = async {
+        match utilization {
+            Some(source) => Some(source.read(now).await.map(|sample| sample.value())),
+            None => None,
+        }
+    };
+    let (reading, used) = futures::join!(load.reading(now), used);
+    let forecast = if let Reading::Fresh(sample) = &reading { Some(*sample) } else { None };
+    Taken { reading, forecast, queue: None, used }
 }
 
 /// The backlog, and the arrivals that a query tells. A queue is sized on both: without the arrivals that the policy
@@ -259,7 +289,9 @@ async fn read_queue(queue: &dyn QueueSource, arrivals: Option<&dyn Source>, now:
         queue.arrivals = Some(Count::PerSecond(sample.value()));
     }
     match Sample::new(queue.time, queue.backlog() as f64) {
-        Some(sample) => Taken { reading: Reading::Fresh(sample), forecast: arrivals, queue: Some(queue) },
+        Some(sample) => {
+            Taken { reading: Reading::Fresh(sample), forecast: arrivals, queue: Some(queue), used: None }
+        }
         None => Taken::absent(Absence::new(AbsenceReason::InvalidAnswer, "the backlog is no number")),
     }
 }

@@ -159,7 +159,7 @@ fn metric(
     page::MetricSnapshot {
         name: Arc::from(signal.name.as_str()),
         query: match &signal.source {
-            SignalSource::Prometheus { query } => query.clone(),
+            SignalSource::Prometheus { query, .. } => query.clone(),
             SignalSource::Queue { queue } => queue.describe(),
         },
         unit: String::new(),

@@ -24,6 +24,7 @@ use crate::memory::{Ledger, PolicyMemory};
 use crate::observe::{Observed, observe};
 use crate::outcome::{Decided, Outcome, driver, sentence};
 use crate::owners::Claim;
+use crate::protect::protect;
 use crate::report::{Subject, report};
 use crate::signals::Maker;
 use crate::target::Scale;
@@ -238,8 +239,9 @@ async fn evaluate(
         deadline: context.settings.deadline,
     };
     memory.sources = Some(maker.make(&namespace, intent, generation, memory.sources.take()).await);
-    let Observed { mut observation, pods, views } =
+    let Observed { mut observation, pods, views, notes: seen } =
         observe(context, memory, intent, &scale, now).instrument(tracing::info_span!("read")).await;
+    notes.extend(seen);
     if let Some(window) = said.maintenance {
         observation.health =
             decide::Health::Unhealthy { what: format!("maintenance window {window} is open") };
@@ -253,9 +255,14 @@ async fn evaluate(
     expect(memory, intent, &record, &views);
 
     let acting = Instant::now();
-    let actuation = actuate(&context.client, &namespace, target, &scale, &plan, &|| context.leads())
-        .instrument(tracing::info_span!("actuate"))
-        .await;
+    let carry_out = async {
+        if context.leads() {
+            protect(&context.client, &namespace, memory.sources.as_ref(), &scale, &plan, now).await?;
+        }
+        Ok(actuate(&context.client, &namespace, target, &scale, &plan, &|| context.leads()).await)
+    };
+    let actuation =
+        carry_out.instrument(tracing::info_span!("actuate")).await.unwrap_or_else(Actuation::Refused);
     context.metrics.step(Step::Actuate, acting.elapsed().as_secs_f64());
     let sentence = sentence(&record.recommendation);
     if let Actuation::Applied(applied) = &actuation {

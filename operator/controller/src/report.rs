@@ -18,6 +18,7 @@ use telemetry::metrics::{
 };
 
 use crate::actuate::{Actuation, FIELD_MANAGER, Skip};
+use crate::capacity;
 use crate::context::Context;
 use crate::error::{is_not_found, say};
 use crate::foresee::{View, score_at};
@@ -91,6 +92,10 @@ fn make_status(
         generation: subject.generation,
         target: subject.intent.map(|i| i.target.to_string()),
         startup: memory.startups.as_ref().and_then(crate::startups::Startups::status),
+        capacity: subject
+            .intent
+            .map(|intent| capacity::status(&intent.policy, memory.history.as_ref()))
+            .unwrap_or_default(),
         forecast,
         next_change: next_change.map(|c| (c.at, c.replicas)),
         saved: memory.ledger.since.map(|since| (memory.ledger.seconds / 3_600.0, since)),

@@ -26,17 +26,25 @@ pub(crate) struct Sources {
 /// What one signal is asked of.
 #[derive(Clone)]
 pub(crate) enum Asked {
-    /// A load, now and over its past.
-    Load(Arc<dyn Source>),
+    /// A load, now and over its past, and how busy the replicas are under it, where that is learnt from.
+    Load { load: Arc<dyn Source>, utilization: Option<Arc<dyn Source>> },
     /// A queue, and what tells its arrivals over their past, where something does.
-    Queue { queue: Arc<dyn QueueSource>, arrivals: Option<Arc<dyn Source>> },
+    Queue { queue: Arc<dyn QueueSource>, arrivals: Option<Arc<dyn Source>>, busy: Option<Busy> },
+}
+
+/// What tells how much work each pod has.
+#[derive(Clone)]
+pub(crate) struct Busy {
+    pub(crate) source: Arc<Prometheus>,
+    /// The label that names the pod.
+    pub(crate) pod_label: String,
 }
 
 impl Asked {
     /// What can be forecast: the load itself, or a queue's arrivals.
     pub(crate) fn forecastable(&self) -> Option<&Arc<dyn Source>> {
         match self {
-            Self::Load(source) => Some(source),
+            Self::Load { load, .. } => Some(load),
             Self::Queue { arrivals, .. } => arrivals.as_ref(),
         }
     }
@@ -48,8 +56,8 @@ impl Asked {
     reason = "a handful live for a moment each, while a policy's sources are made"
 )]
 enum Prepared {
-    Load(Config),
-    Queue { queue: Plan, arrivals: Option<Config> },
+    Load { load: Config, utilization: Option<Config> },
+    Queue { queue: Plan, arrivals: Option<Config>, busy: Option<(Config, String)> },
 }
 
 /// Where a policy's queries go, with every secret resolved.
@@ -108,12 +116,17 @@ impl Maker<'_> {
             Ok(Config { auth, tls, headers, deadline: self.deadline, ..Config::new(address, query) })
         };
         match &signal.source {
-            SignalSource::Prometheus { query } => prometheus(query.clone()).map(Prepared::Load),
+            SignalSource::Prometheus { query, utilization } => Ok(Prepared::Load {
+                load: prometheus(query.clone())?,
+                utilization: utilization.clone().map(prometheus).transpose()?,
+            }),
             SignalSource::Queue { queue } => {
                 let mut secrets = Resolver::new(self.secrets, namespace, versions);
                 let plan = queues::plan(queue, &mut secrets, prometheus).await?;
                 let arrivals = queue.arrivals.clone().map(prometheus).transpose()?;
-                Ok(Prepared::Queue { queue: plan, arrivals })
+                let busy = queue.busy.as_ref();
+                let busy = busy.map(|b| Ok((prometheus(b.query.clone())?, b.pod_label.clone()))).transpose()?;
+                Ok(Prepared::Queue { queue: plan, arrivals, busy })
             }
         }
     }
@@ -121,12 +134,19 @@ impl Maker<'_> {
     fn source(&self, prepared: Prepared) -> Result<Asked, Absence> {
         let load = |config| Ok::<Arc<dyn Source>, Absence>(Arc::new(Prometheus::new(self.pool, config)?));
         match prepared {
-            Prepared::Load(config) => load(config).map(Asked::Load),
-            Prepared::Queue { queue, arrivals } => Ok(Asked::Queue {
+            Prepared::Load { load: query, utilization } => {
+                Ok(Asked::Load { load: load(query)?, utilization: utilization.map(load).transpose()? })
+            }
+            Prepared::Queue { queue, arrivals, busy } => Ok(Asked::Queue {
                 queue: queue.source(self.pool)?,
                 arrivals: arrivals.map(load).transpose()?,
+                busy: busy.map(|(query, pod_label)| self.busy(query, pod_label)).transpose()?,
             }),
         }
+    }
+
+    fn busy(&self, query: Config, pod_label: String) -> Result<Busy, Absence> {
+        Ok(Busy { source: Arc::new(Prometheus::new(self.pool, query)?), pod_label })
     }
 
     async fn server(

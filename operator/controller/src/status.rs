@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use api::v1alpha1::{
-    AutoscalePolicyStatus, Candidate, Decision, ForecastStatus, Limit, NextChange, Saved, Startup,
+    AutoscalePolicyStatus, Candidate, CapacityStatus, Decision, ForecastStatus, Limit, NextChange, Saved, Startup,
 };
 use decide::MetricObservation;
 use jiff::Timestamp;
@@ -30,6 +30,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) target: Option<String>,
     /// Measured start-up times.
     pub(crate) startup: Option<Startup>,
+    /// What one replica carries.
+    pub(crate) capacity: Vec<CapacityStatus>,
     /// The forecast that matters most, with its metric.
     pub(crate) forecast: Option<(&'a str, &'a View)>,
     /// The next change that is expected: when, and to how many.
@@ -64,6 +66,7 @@ pub(crate) fn status(inputs: &Inputs<'_>, outcome: &Outcome, now: Timestamp) -> 
             }
             status.decision = Some(decision(decided, inputs.trace_id.clone()));
             status.forecast = forecast(inputs, decided);
+            status.capacity.clone_from(&inputs.capacity);
         }
         Outcome::Refused(_) => {
             // Numbers from before would look like numbers of now. The record stays: a restart reads it.
@@ -212,6 +215,7 @@ mod tests {
             generation: Some(2),
             target: Some("Deployment/web".into()),
             startup: None,
+            capacity: Vec::new(),
             forecast: None,
             next_change: None,
             saved: None,

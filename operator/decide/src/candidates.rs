@@ -94,8 +94,14 @@ fn reactive_candidates(
     let reason = if stale { CandidateReason::StaleData } else { CandidateReason::FromLoad };
     let foresighted = scene.stance.foresight.is_some() && metric.policy.kind == MetricKind::AverageValue;
     if !foresighted {
+        // What was learnt takes the target's place once it is known.
+        let target = match metric.policy.capacity {
+            Capacity::Learnt => metric.per_replica,
+            Capacity::Target | Capacity::Declared(_) => metric.policy.target,
+        };
         let (replicas, within) = reactive::hpa(
-            metric.policy,
+            &metric.policy.kind,
+            target,
             value,
             spec,
             scene.observation.replicas.ready,
@@ -104,11 +110,11 @@ fn reactive_candidates(
         );
         // A value that may only raise keeps what is there where it would lower.
         let replicas = if stale { replicas.max(spec) } else { replicas };
-        let target = metric.policy.target;
+        let shown = (target * 1e3).round() / 1e3;
         let message = if within {
-            format!("load {value:.1} is within tolerance of {spec} x {target}")
+            format!("load {value:.1} is within tolerance of {spec} x {shown}")
         } else {
-            format!("load {value:.1} / target {target}")
+            format!("load {value:.1} / target {shown}")
         };
         let reason = if within && !stale { CandidateReason::WithinTolerance } else { reason };
         push(out, Source::Reactive, metric, Some(replicas), reason, message);

@@ -1,6 +1,6 @@
 //! The answer to the load there is: what an HPA would say, what bursts need on top, and what a surge needs.
 
-use crate::policy::{MetricKind, MetricPolicy};
+use crate::policy::MetricKind;
 
 /// A short-term load this many times the longer one is a surge, as in Knative's panic mode.
 pub(crate) const SURGE: f64 = 2.0;
@@ -20,28 +20,29 @@ pub(crate) fn need(load: f64, per_replica: f64) -> u32 {
 
 /// What an HPA answers to an external metric (`GetExternalPerPodMetricReplicas` and `GetExternalMetricReplicas` of
 /// Kubernetes' `replica_calculator.go`): the load over the target, and no change within the tolerance. The second
-/// value says whether it was within.
+/// value says whether it was within. `target` is the metric's, or what was learnt in its place.
 pub(crate) fn hpa(
-    metric: &MetricPolicy,
+    kind: &MetricKind,
+    target: f64,
     value: f64,
     spec: u32,
     ready: u32,
     tolerance: (f64, f64),
 ) -> (u32, bool) {
     let within = |ratio: f64| 1.0 - tolerance.1 <= ratio && ratio <= 1.0 + tolerance.0;
-    match metric.kind {
+    match kind {
         MetricKind::Value => {
-            let ratio = value / metric.target;
+            let ratio = value / target;
             if within(ratio) {
                 return (spec, true);
             }
             (need(ratio * f64::from(ready), 1.0), false)
         }
         MetricKind::AverageValue | MetricKind::Backlog(_) => {
-            if spec > 0 && within(value / (metric.target * f64::from(spec))) {
+            if spec > 0 && within(value / (target * f64::from(spec))) {
                 return (spec, true);
             }
-            (need(value, metric.target), false)
+            (need(value, target), false)
         }
     }
 }
@@ -51,6 +52,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::policy::MetricPolicy;
 
     #[rstest]
     // The HPA's documentation, "Algorithm details": desired = ceil(current * value / target).
@@ -68,21 +70,21 @@ mod tests {
         #[case] within: bool,
     ) {
         let metric = MetricPolicy::average("load", target);
-        assert_eq!(hpa(&metric, value, spec, spec, (0.1, 0.1)), (replicas, within));
+        assert_eq!(hpa(&metric.kind, target, value, spec, spec, (0.1, 0.1)), (replicas, within));
     }
 
     #[test]
     fn a_value_scales_the_ready_replicas() {
         let metric = MetricPolicy { kind: MetricKind::Value, ..MetricPolicy::average("latency", 100.0) };
-        assert_eq!(hpa(&metric, 150.0, 6, 4, (0.1, 0.1)), (6, false));
-        assert_eq!(hpa(&metric, 105.0, 6, 4, (0.1, 0.1)), (6, true));
+        assert_eq!(hpa(&metric.kind, 100.0, 150.0, 6, 4, (0.1, 0.1)), (6, false));
+        assert_eq!(hpa(&metric.kind, 100.0, 105.0, 6, 4, (0.1, 0.1)), (6, true));
     }
 
     #[test]
     fn each_direction_has_its_own_tolerance() {
         let metric = MetricPolicy::average("load", 100.0);
-        assert_eq!(hpa(&metric, 1_050.0, 10, 10, (0.0, 0.1)), (11, false));
-        assert_eq!(hpa(&metric, 950.0, 10, 10, (0.1, 0.0)), (10, false));
+        assert_eq!(hpa(&metric.kind, 100.0, 1_050.0, 10, 10, (0.0, 0.1)), (11, false));
+        assert_eq!(hpa(&metric.kind, 100.0, 950.0, 10, 10, (0.1, 0.0)), (10, false));
     }
 
     #[test]

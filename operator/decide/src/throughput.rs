@@ -28,8 +28,10 @@ pub struct Throughput {
     pub squares: f64,
     /// How many consumers there were at the last look,
     pub consumers: u32,
-    /// and since when.
+    /// since when,
     pub since: Option<Timestamp>,
+    /// and whether there were more before.
+    pub fewer: bool,
 }
 
 impl Throughput {
@@ -37,6 +39,7 @@ impl Throughput {
     /// to do say only what they can do at least.
     pub(crate) fn observe(&mut self, now: Timestamp, served: f64, consumers: u32, backlog: f64) {
         if consumers != self.consumers || self.since.is_none() {
+            self.fewer = consumers < self.consumers;
             (self.consumers, self.since) = (consumers, Some(now));
         }
         if !(served.is_finite() && served > 0.0) || consumers == 0 {
@@ -44,6 +47,10 @@ impl Throughput {
         }
         let settled = self.since.is_some_and(|since| time::since(now, since) >= SETTLED);
         let each = served / f64::from(consumers);
+        // The rate still holds the pause of the change: too low for those who joined, too high for those who are left.
+        if !settled && (self.fewer || each < self.mean) {
+            return;
+        }
         // Work for five seconds and more waits: nobody was idle.
         let busy = backlog > served * 5.0;
         if !busy {
@@ -51,9 +58,6 @@ impl Throughput {
             if self.weight >= LEAST_WEIGHT && each > self.mean {
                 self.mean = each;
             }
-            return;
-        }
-        if !settled && each < self.mean {
             return;
         }
         // Only looks at busy consumers make older ones fade: hours without any aren't a reason to forget.
@@ -100,5 +104,25 @@ mod tests {
             throughput.observe(at(i), 200.0, 4, 100_000.0);
         }
         assert!((throughput.per_consumer().unwrap() - 50.0).abs() < 8.0, "{throughput:?}");
+    }
+
+    #[test]
+    fn a_rate_that_is_older_than_the_last_change_of_consumers_corrects_nothing() {
+        let at = |i: i64| Timestamp::from_second(i * 15).unwrap();
+        let mut throughput = Throughput::default();
+        for i in 0..20 {
+            throughput.observe(at(i), 400.0, 4, 100_000.0);
+        }
+        for i in 20..29 {
+            throughput.observe(at(i), 400.0, 8, 100_000.0);
+        }
+        assert!((throughput.per_consumer().unwrap() - 100.0).abs() < 1e-6, "the new ones have just come");
+        for i in 29..38 {
+            throughput.observe(at(i), 400.0, 1, 100_000.0);
+        }
+        assert!(
+            (throughput.per_consumer().unwrap() - 100.0).abs() < 1e-6,
+            "most of it was done by those who left"
+        );
     }
 }

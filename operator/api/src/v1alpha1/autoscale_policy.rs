@@ -64,6 +64,8 @@ use crate::units::DURATION_PATTERN;
         .message("maxReplicas is required (it is optional only where scaleTargetRef is a HorizontalPodAutoscaler)"),
     validation = Rule::new("!has(self.maxReplicas) || self.minReplicas <= self.maxReplicas")
         .message("minReplicas must not exceed maxReplicas"),
+    validation = Rule::new("self.minReplicas > 0 || self.metrics.exists(m, has(m.queue) || m.targetType == 'AverageValue')")
+        .message("minReplicas 0 needs a metric that shows work while no replica runs: a queue, or a load"),
     validation = Rule::new("self.metrics.all(m, self.metrics.exists_one(n, n.name == m.name))")
         .message("metric names must be unique"),
     validation = Rule::new("!has(self.maxReplicas) || self.metrics.all(m, !has(m.fallback) || m.fallback.minReplicas <= self.maxReplicas)")
@@ -80,7 +82,8 @@ pub struct AutoscalePolicySpec {
     /// Holds the target as it is until a moment, and says why. `foresail pause` writes this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<Paused>,
-    /// As many replicas there are, at least. Default: 1. With 0 the target may rest without pods.
+    /// As many replicas there are, at least. Default: 1. With 0 the target may rest without pods, and
+    /// starts again when its queue fills or its load, counted by somebody else, is back.
     #[serde(default = "one")]
     #[schemars(range(min = 0))]
     pub min_replicas: i32,

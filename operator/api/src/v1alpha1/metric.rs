@@ -19,7 +19,9 @@ use crate::units::{DURATION_PATTERN, Quantity};
     validation = Rule::new("has(self.queue) == has(self.drainWithin)")
         .message("drainWithin belongs to a queue metric: how long a message may wait"),
     validation = Rule::new("!has(self.queue) || !has(self.target)")
-        .message("target is for prometheus metrics; a queue has drainWithin")
+        .message("target is for prometheus metrics; a queue has drainWithin"),
+    validation = Rule::new("!has(self.capacity) || (has(self.prometheus) && self.targetType == 'AverageValue')")
+        .message("capacity is for a prometheus metric with targetType AverageValue; a queue learns by itself")
 )]
 pub struct Metric {
     /// A short name for status, events and metrics; unique in the policy.
@@ -38,6 +40,9 @@ pub struct Metric {
     /// How much of the metric one replica carries, in the unit of the query. A quantity: 200, 0.5, 250m or 1.5k.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Quantity>,
+    /// Learns what one replica carries, instead of taking target's word for it. Target counts until that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<LearntCapacity>,
     /// AverageValue (default): target is per replica, and the query counts the load of all replicas together. Value:
     /// the query is a ratio such as latency or utilisation, and target is what it should be.
     #[serde(default)]
@@ -60,6 +65,17 @@ pub struct PrometheusQuery {
     /// workload (requests, messages), not what follows from its replicas (CPU).
     #[schemars(length(min = 1, max = 4096))]
     pub query: String,
+}
+
+/// What one replica carries is learnt from how busy replicas are at which load: a line through both, and capacity is
+/// where it reaches 0.8, less a margin for doubt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LearntCapacity {
+    /// A PromQL query for the share of the scarcest resource that replicas use, from 0 to 1, averaged over them: CPU over
+    /// its limit, busy threads over all threads. It must answer with one value.
+    #[schemars(length(min = 1, max = 4096))]
+    pub utilization: String,
 }
 
 /// What the target of a metric means.

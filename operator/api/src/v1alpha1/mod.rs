@@ -30,16 +30,17 @@ pub use health_check::{
     HttpCheck, JsonExpectation, KafkaCheck, PostgresCheck, PromqlCheck, RabbitmqCheck, TcpCheck,
     WorkloadCheck,
 };
-pub use metric::{Fallback, Metric, PrometheusQuery, Switch, TargetType};
+pub use metric::{Fallback, LearntCapacity, Metric, PrometheusQuery, Switch, TargetType};
 pub use prometheus::{BasicAuth, Header, PrometheusServer, SecretKeyRef, Tls};
 pub use queue::{
-    KafkaQueue, NatsQueue, OffsetReset, PrometheusQueue, Queue, RabbitMqQueue, RedisQueue, RedisStream, Sasl,
-    SaslMechanism, SqsQueue,
+    BusyConsumers, KafkaQueue, NatsQueue, OffsetReset, PrometheusQueue, Queue, RabbitMqQueue, RedisQueue,
+    RedisStream, Sasl, SaslMechanism, SqsQueue,
 };
 pub use scaling_calendar::{
     CalendarHoliday, CalendarImport, CalendarWindow, ImportKind, NextWindow, OnHolidays, ScalingCalendar,
     ScalingCalendarSpec, ScalingCalendarStatus, WindowKind,
 };
 pub use status::{
-    AutoscalePolicyStatus, Candidate, Decision, ForecastStatus, Limit, NextChange, Saved, Startup,
+    AutoscalePolicyStatus, Candidate, CapacityStatus, Decision, ForecastStatus, Limit, NextChange, Saved,
+    Startup,
 };

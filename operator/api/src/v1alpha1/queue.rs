@@ -38,7 +38,8 @@ pub struct Queue {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prometheus: Option<PrometheusQueue>,
     /// A PromQL query for how many messages arrive per second, such as sum(rate(orders_published_total[2m])). With it
-    /// arrivals are forecast from their history in the policy's Prometheus; without it they are what the broker counts.
+    /// arrivals are forecast from their history in the policy's Prometheus. Without it they are what the broker counts,
+    /// and are forecast from what Foresail has seen since it started; a Redis list, SQS and AMQP count nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub arrivals: Option<String>,
@@ -50,9 +51,37 @@ pub struct Queue {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub activation_backlog: Option<i64>,
+    /// Which consumers are busy, so that idle ones go first when there are fewer. For a Deployment or ReplicaSet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub busy: Option<BusyConsumers>,
+}
+
+/// Which consumers are busy. Before replicas are removed, their pods get the annotation
+/// controller.kubernetes.io/pod-deletion-cost, and Kubernetes removes those with the least work first. Foresail must be
+/// allowed to patch pods (chart value rbac.protectBusyPods).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BusyConsumers {
+    /// A PromQL query with one value for each pod: how much work it would lose, such as
+    /// sum by (pod) (worker_jobs_in_progress). 0, or no value, is idle.
+    #[schemars(length(min = 1, max = 4096))]
+    pub query: String,
+    /// The label that names the pod. Default: pod
+    #[serde(default = "pod")]
+    #[schemars(length(min = 1, max = 128), regex(pattern = "^[a-zA-Z_][a-zA-Z0-9_]*$"))]
+    pub pod_label: String,
 }
 
 impl Queue {
+    /// Whether the broker counts what comes in, so that its arrivals have a past that can be learnt from.
+    pub fn counts_arrivals(&self) -> bool {
+        let management = |queue: &RabbitMqQueue| queue.address.starts_with("http");
+        self.kafka.is_some()
+            || self.nats.is_some()
+            || self.rabbitmq.as_ref().is_some_and(management)
+            || self.redis.as_ref().is_some_and(|redis| redis.stream.is_some())
+    }
+
     /// The queue in a few words, without anything secret: `kafka orders of shop`.
     pub fn describe(&self) -> String {
         if let Some(kafka) = &self.kafka {
@@ -288,6 +317,10 @@ pub struct PrometheusQueue {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub oldest_age: Option<String>,
+}
+
+fn pod() -> String {
+    "pod".to_owned()
 }
 
 fn slash() -> String {

@@ -35,6 +35,10 @@ pub struct AutoscalePolicyStatus {
     /// How long pods take from creation to Ready, as measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub startup: Option<Startup>,
+    /// What one replica carries of each metric, and how that is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["metric"]))]
+    pub capacity: Vec<CapacityStatus>,
     /// How good the forecasts are, and what they expect next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forecast: Option<ForecastStatus>,
@@ -118,6 +122,23 @@ pub struct Startup {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub samples: Vec<i32>,
+}
+
+/// What one replica carries of a metric.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CapacityStatus {
+    /// The metric.
+    pub metric: String,
+    /// Learnt: measured on this workload. Learning: not known yet; what counts meanwhile is in perReplica, if anything
+    /// does.
+    pub source: String,
+    /// What one replica carries, in the unit of the metric; for a queue messages per second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_replica: Option<String>,
+    /// What is missing for it to be known, or how well it is.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
 }
 
 /// How good the forecasts are.

@@ -62,11 +62,14 @@ fn one_metric(
                 TargetType::AverageValue => decide::MetricKind::AverageValue,
                 TargetType::Value => decide::MetricKind::Value,
             };
-            let source = SignalSource::Prometheus { query: prometheus.query.clone() };
-            (source, kind, target, decide::Capacity::Target)
+            let capacity = learnt(metric, path, findings);
+            let utilization = metric.capacity.as_ref().map(|c| c.utilization.clone());
+            let source = SignalSource::Prometheus { query: prometheus.query.clone(), utilization };
+            (source, kind, target, capacity)
         }
         (None, Some(queue)) => {
             let (backlog, capacity) = backlog(queue, metric, path, findings);
+            busy(spec, queue, path, findings);
             let source = SignalSource::Queue { queue: Box::new(queue.clone()) };
             (source, decide::MetricKind::Backlog(backlog), 1.0, capacity)
         }
@@ -87,12 +90,14 @@ fn one_metric(
     let policy = decide::MetricPolicy {
         name: metric.name.clone(),
         // A ratio such as latency says nothing about how much load is to come. What comes into a queue can be
-        // forecast where a query knows its past.
+        // forecast where a query knows its past, or the broker counts it.
         forecast: wanted
             && match kind {
                 decide::MetricKind::AverageValue => true,
                 decide::MetricKind::Value => false,
-                decide::MetricKind::Backlog(_) => metric.queue.as_ref().is_some_and(|q| q.arrivals.is_some()),
+                decide::MetricKind::Backlog(_) => {
+                    metric.queue.as_ref().is_some_and(|q| q.arrivals.is_some() || q.counts_arrivals())
+                }
             },
         kind,
         target,
@@ -100,6 +105,46 @@ fn one_metric(
         fallback,
     };
     Some((Signal { name: metric.name.clone(), source }, policy))
+}
+
+/// What starts a workload that rests without replicas: work that shows without them.
+pub(super) fn sleep(spec: &AutoscalePolicySpec, min: u32, findings: &mut Findings) {
+    let shows = |m: &Metric| m.queue.is_some() || m.target_type == TargetType::AverageValue;
+    if min == 0 && !spec.metrics.is_empty() && !spec.metrics.iter().any(shows) {
+        let remedy =
+            "write 1 or more, or add a queue or a load: a ratio can't be measured while no replica runs";
+        findings.add("minReplicas", 0, remedy);
+    }
+}
+
+/// Whether the capacity of a replica is learnt, or taken from the target.
+fn learnt(metric: &Metric, path: &str, findings: &mut Findings) -> decide::Capacity {
+    let Some(capacity) = &metric.capacity else { return decide::Capacity::Target };
+    if metric.target_type == TargetType::Value {
+        findings.add(format!("{path}.capacity"), "set", "leave it out: a ratio isn't shared by replicas");
+    }
+    if capacity.utilization.trim().is_empty() {
+        findings.add(
+            format!("{path}.capacity.utilization"),
+            "empty",
+            "write a PromQL query for the share of the scarcest resource in use, from 0 to 1",
+        );
+    }
+    decide::Capacity::Learnt
+}
+
+/// Pods are only chosen by their deletion cost where a ReplicaSet chooses.
+fn busy(spec: &AutoscalePolicySpec, queue: &Queue, path: &str, findings: &mut Findings) {
+    let Some(busy) = &queue.busy else { return };
+    let kind = spec.scale_target_ref.kind.as_str();
+    if matches!(kind, "StatefulSet" | super::HPA) {
+        let remedy = "leave it out: only what runs in a ReplicaSet, such as a Deployment, removes idle pods first";
+        findings.add(format!("{path}.queue.busy"), format!("set for a {kind}"), remedy);
+    }
+    if busy.query.trim().is_empty() {
+        let remedy = "write a PromQL query with one value for each pod";
+        findings.add(format!("{path}.queue.busy.query"), "empty", remedy);
+    }
 }
 
 fn load_target(prometheus: &PrometheusQuery, metric: &Metric, path: &str, findings: &mut Findings) -> f64 {
@@ -159,6 +204,9 @@ fn backlog(
     }
     if metric.target.is_some() {
         findings.add(format!("{path}.target"), "set", "leave it out: a queue has drainWithin");
+    }
+    if metric.capacity.is_some() {
+        findings.add(format!("{path}.capacity"), "set", "leave it out: what consumers do is learnt by itself");
     }
     let field = format!("{path}.drainWithin");
     let promise = match &metric.drain_within {

@@ -90,6 +90,8 @@ pub enum SignalSource {
     Prometheus {
         /// The query.
         query: String,
+        /// How busy the replicas are, where their capacity is learnt.
+        utilization: Option<String>,
     },
     /// A queue of a broker.
     Queue {
@@ -104,6 +106,7 @@ pub fn validate(spec: &AutoscalePolicySpec, interval: Duration) -> Result<Intent
     let target = target(spec, &mut findings);
     let bounds = bounds(spec, &target, &mut findings);
     let metrics = metric::metrics(spec, bounds.1, &mut findings);
+    metric::sleep(spec, bounds.0, &mut findings);
     let outlook = outlook::outlook(spec, &mut findings);
     let behavior = spec.behavior.as_ref().map(|b| behavior::behavior(b, &mut findings));
     let pause = pause(spec, &mut findings);

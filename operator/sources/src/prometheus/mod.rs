@@ -5,6 +5,7 @@
 mod evidence;
 mod response;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -163,6 +164,12 @@ impl Prometheus {
     /// Every series the query gives now, with its labels as text: for `doctor` and for messages.
     pub async fn vector(&self, now: Timestamp) -> Result<Vec<(String, f64)>, Absence> {
         response::vector(self.instant(&self.query, None, now).await?)
+    }
+
+    /// The value of each series the query gives now, by the value of `label`: one number for each pod, for example. Values
+    /// that are no numbers, and two series of the same name, make all of it absent; no series at all is an empty map.
+    pub async fn by_label(&self, label: &str, now: Timestamp) -> Result<BTreeMap<String, f64>, Absence> {
+        response::by_label(self.instant(&self.query, None, now).await?, label)
     }
 
     async fn instant(&self, query: &str, at: Option<Timestamp>, now: Timestamp) -> Result<Data, Absence> {

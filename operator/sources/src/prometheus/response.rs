@@ -1,7 +1,7 @@
 //! From the bytes of Prometheus' answer to samples, or to the reason why there are none. Pure: no connection, no
 //! clock.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use prometheus_http_query::response::{Data, PromqlResult, RangeVector};
@@ -84,6 +84,27 @@ pub(super) fn vector(data: Data) -> Result<Vec<(String, f64)>, Absence> {
         Data::Vector(vector) => Ok(vector.iter().map(|v| (labels(v.metric()), v.sample().value())).collect()),
         Data::Matrix(_) => Err(absent(AbsenceReason::InvalidQuery, "the query gives a range of samples")),
     }
+}
+
+/// Every series of an instant query, by the value of one label.
+pub(super) fn by_label(data: Data, label: &str) -> Result<BTreeMap<String, f64>, Absence> {
+    let Data::Vector(vector) = data else {
+        let message = format!("the query gives no series; write one whose answer has the label {label}");
+        return Err(absent(AbsenceReason::InvalidQuery, message));
+    };
+    let mut found = BTreeMap::new();
+    for series in &vector {
+        let Some(name) = series.metric().get(label) else {
+            let message = format!("a series has no label {label}: {}", labels(series.metric()));
+            return Err(absent(AbsenceReason::InvalidQuery, message));
+        };
+        let value = checked(series.sample().timestamp(), series.sample().value())?.value();
+        if found.insert(name.clone(), value).is_some() {
+            let message = format!("several series have {label}=\"{name}\"; put sum by ({label}) around them");
+            return Err(absent(AbsenceReason::InvalidQuery, message));
+        }
+    }
+    Ok(found)
 }
 
 /// The one series a range query must give. Points that are no load (NaN, infinite, negative) are left out as gaps; no
@@ -231,6 +252,24 @@ mod tests {
     fn several_series_are_named_with_the_remedy() {
         let message = answer(&vector_of(&["1", "2", "3"])).unwrap_err().message;
         assert!(message.contains("3 series") && message.contains(r#"{pod="0"}"#) && message.contains("sum("));
+    }
+
+    #[test]
+    fn series_are_told_apart_by_one_label_and_anything_unclear_is_refused() {
+        let by = |label: &str, result: &str| {
+            let body = format!(r#"{{"status":"success","data":{result}}}"#);
+            envelope("p", 200, body.as_bytes()).and_then(|data| by_label(data, label))
+        };
+        let found = by("pod", &vector_of(&["2", "0"])).unwrap();
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), [("0".to_owned(), 2.0), ("1".to_owned(), 0.0)]);
+        assert!(by("pod", &vector_of(&[])).unwrap().is_empty());
+        assert_eq!(by("pod", &vector_of(&["NaN"])).unwrap_err().reason, AbsenceReason::NotANumber);
+        let unlabelled = by("instance", &vector_of(&["1"])).unwrap_err();
+        assert_eq!(unlabelled.reason, AbsenceReason::InvalidQuery);
+        assert!(unlabelled.message.contains("no label instance"), "{unlabelled}");
+        let series = r#"{"metric":{"pod":"a"},"value":[1,"1"]}"#;
+        let twice = by("pod", &format!(r#"{{"resultType":"vector","result":[{series},{series}]}}"#));
+        assert!(twice.unwrap_err().message.contains("sum by (pod)"));
     }
 
     #[test]
