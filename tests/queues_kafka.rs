@@ -157,6 +157,11 @@ async fn unknown_topics_and_groups_are_not_found_and_never_zero() -> Result<()> 
     broker.cluster.topic_error("missing", RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)?;
     let topic = reason(broker.source(&pool, "shop", &["missing"])?).await;
     ensure!(topic == Err(AbsenceReason::NotFound), "{topic:?}");
+    let watched = broker.source(&pool, "shop", &["orders"])?;
+    ensure!(watched.read(Timestamp::now()).await?.backlog() == 9);
+    broker.cluster.topic_error("orders", RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)?;
+    let deleted = reason(watched).await;
+    ensure!(deleted == Err(AbsenceReason::NotFound), "deleted while watched: {deleted:?}");
     Ok(())
 }
 

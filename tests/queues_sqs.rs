@@ -67,13 +67,18 @@ async fn visible_and_in_flight_are_what_the_queue_says() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_stopped_endpoint_is_unreachable() -> Result<()> {
+async fn unknown_keys_are_unauthorized_and_a_stopped_endpoint_is_unreachable() -> Result<()> {
     prepare();
     let mut server = servers::Sqs::start().await?;
     let url = format!("{}/123456789012/orders", server.url());
     let sqs = source(&Pool::default(), &url)?;
     let missing = sqs.read(Timestamp::now()).await.err().context("a queue nobody made")?;
     ensure!(missing.reason == AbsenceReason::NotFound, "{missing}");
+    // From now on moto wants keys that IAM knows.
+    let strict = format!("{}/moto-api/reset-auth", server.url());
+    reqwest::Client::new().post(strict).body("0").send().await?.error_for_status()?;
+    let refused = sqs.read(Timestamp::now()).await.err().context("unknown keys let in")?;
+    ensure!(refused.reason == AbsenceReason::Unauthorized, "{refused}");
     server.stop();
     let gone = sqs.read(Timestamp::now()).await.err().context("a reading from nowhere")?;
     ensure!(gone.reason == AbsenceReason::Unreachable, "{gone}");

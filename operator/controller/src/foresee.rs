@@ -287,3 +287,36 @@ impl Task {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_signal_whose_past_nobody_keeps_is_forecast_once_it_was_watched_for_long_enough() {
+        let foresight = Foresight::new(Settings::default());
+        let workshop = Workshop::new(1, Metrics::default());
+        let at = |slot: i64| Timestamp::from_second(1_767_571_200 + slot * 300).unwrap();
+        foresight.tend_watched(at(0), &workshop, 0.5);
+        let young = foresight.view(at(1), Duration::from_mins(2)).await;
+        assert!(matches!(young.outlook, decide::Outlook::Unknown { .. }), "nothing was seen yet");
+        let slots = 6 * 288;
+        for slot in 0..slots {
+            let day = slot as f64 / 288.0;
+            let rate = 50.0 - 40.0 * (std::f64::consts::TAU * day).cos();
+            foresight.observe(Sample::new(at(slot), rate).unwrap());
+        }
+        foresight.tend_watched(at(slots), &workshop, 0.5);
+        for _ in 0..200 {
+            if !foresight.lock().busy {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let view = foresight.view(at(slots), Duration::from_mins(2)).await;
+        let decide::Outlook::Forecast(forecast) = view.outlook else { panic!("{:?}", view.outlook) };
+        // The wave is at its trough at midnight.
+        let trough = forecast.at(at(slots + 4), 0.5).unwrap();
+        assert!((9.0..13.0).contains(&trough), "{trough}");
+    }
+}

@@ -71,6 +71,16 @@ fn each_mistake_is_named_with_field_value_and_remedy() {
             json!({"behavior": {"scaleUp": {"stabilizationWindowSeconds": 4000}}}),
             "spec.behavior.scaleUp.stabilizationWindowSeconds is 4000",
         ),
+        (metric(json!({"capacity": {"utilization": ""}})), "spec.metrics[0].capacity.utilization is empty"),
+        (
+            metric(json!({"capacity": {"utilization": "x"}, "targetType": "Value"})),
+            "spec.metrics[0].capacity is set: leave it out",
+        ),
+        (
+            json!({"minReplicas": 0, "metrics": [
+                {"name": "p99", "prometheus": {"query": "x"}, "target": 1, "targetType": "Value"}]}),
+            "spec.minReplicas is 0: write 1 or more, or add a queue or a load",
+        ),
         (
             metric(json!({"fallback": {"minReplicas": 21}})),
             "spec.metrics[0].fallback.minReplicas is 21: write a number from 1 to maxReplicas, which is 20",
@@ -101,6 +111,38 @@ fn a_value_metric_is_never_forecast() {
     .unwrap();
     assert!(!intent.policy.metrics[0].forecast);
     assert_eq!(intent.policy.metrics[0].target, 0.5);
+}
+
+fn queue(patch: serde_json::Value) -> serde_json::Value {
+    let mut queue = json!({"redis": {"address": "redis:6379", "stream": {"key": "orders", "group": "shop"}}});
+    for (key, new) in patch.as_object().unwrap() {
+        queue[key] = new.clone();
+    }
+    json!({"minReplicas": 0, "metrics": [{"name": "orders", "drainWithin": "2m", "queue": queue}]})
+}
+
+#[test]
+fn a_queue_may_sleep_is_forecast_where_its_broker_counts_and_learns_what_consumers_do() {
+    let stream = check(queue(json!({}))).unwrap().policy;
+    assert_eq!((stream.min_replicas, stream.metrics[0].forecast), (0, true));
+    assert_eq!(stream.metrics[0].capacity, decide::Capacity::Learnt);
+    let list = check(queue(json!({"redis": {"address": "redis:6379", "list": "jobs"}}))).unwrap().policy;
+    assert!(!list.metrics[0].forecast, "a list counts nothing that comes in");
+}
+
+#[test]
+fn idle_pods_go_first_only_where_a_replica_set_chooses() {
+    let busy = queue(json!({"busy": {"query": "sum by (pod) (jobs)"}}));
+    assert!(check(busy.clone()).is_ok());
+    let mut set = busy;
+    set["scaleTargetRef"] = json!({"kind": "StatefulSet", "name": "web"});
+    let found = check(set).unwrap_err();
+    assert!(
+        found[0].to_string().contains("spec.metrics[0].queue.busy is set for a StatefulSet"),
+        "{found:?}"
+    );
+    let empty = check(queue(json!({"busy": {"query": " "}}))).unwrap_err();
+    assert!(empty[0].to_string().contains("queue.busy.query is empty"), "{empty:?}");
 }
 
 #[test]
