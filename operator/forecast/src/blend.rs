@@ -100,17 +100,6 @@ impl Blend {
         self.weigh();
     }
 
-    /// Makes the past count less, as after a jump of the level.
-    pub(crate) fn forget(&mut self, keep: f32) {
-        self.count *= keep;
-        for m in 0..MEMBERS {
-            self.regret[m] *= keep;
-            self.square[m] *= keep;
-            self.error[m] *= keep;
-        }
-        self.weigh();
-    }
-
     /// Follows a change of the unit of load by `factor`.
     pub(crate) fn rescale(&mut self, factor: f32) {
         for m in 0..MEMBERS {

@@ -11,13 +11,15 @@ use crate::regressions::{REGRESSIONS, Regressions};
 
 /// Seconds from noticing a change to the refit it asks for: a few slots of the new load.
 const REFIT_AFTER: i64 = 900;
+/// Seconds between two refits that are asked for.
+const ASK_EVERY: i64 = 3600;
 /// Seconds of new load before a challenger can learn from it.
 const LEARN_AFTER: i64 = 3 * 3600;
-/// Seconds of scored forecasts before a verdict, and after which the challenger is dropped.
-const LEAST: i64 = 3 * 3600;
-const MOST: i64 = 24 * 3600;
-/// The challenger's error over the champion's from which on it takes over.
-const BETTER: f32 = 0.97;
+/// Seconds to a verdict: a day, which has all times of day in it. Looking for a small advantage again and again would find
+/// one by chance.
+const VERDICT: i64 = 24 * 3600;
+/// The challenger's error over the champion's below which it takes over.
+const BETTER: f32 = 0.9;
 
 /// What has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,15 +37,14 @@ impl Cause {
     }
 }
 
-/// A change that was noticed.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Alarm {
-    cause: Cause,
-    /// The slot from which the load behaves differently, and the one in which that was noticed.
-    since: i64,
-    noticed: i64,
-    /// Whether a refit has followed.
-    refitted: bool,
+/// What a change asks for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wanted {
+    /// The slot from which on a refit is due, and that in which the last such refit was asked for.
+    refit: Option<i64>,
+    asked: Option<i64>,
+    /// A challenger, for a load that behaves differently from this slot on.
+    challenger: Option<(Cause, i64)>,
 }
 
 /// A challenger beside the champion.
@@ -89,25 +90,24 @@ impl Contest {
 }
 
 impl Forecaster {
-    /// Notes a change that began in slot `since`.
+    /// Notes a change that began in slot `since`. While one is dealt with, further ones only ask for a refit.
     pub(crate) fn raise(&mut self, cause: Cause, since: i64) {
-        let noticed = self.history.end();
-        // A jump makes errors grow: that is one change, not two.
-        let day = self.day() as i64;
-        if cause == Cause::Drift
-            && (self.contest.is_some() || self.alarm.is_some_and(|a| noticed - a.noticed < day))
-        {
-            return;
+        let now = self.history.end();
+        let step = self.history.step;
+        let lately = self.wanted.asked.is_some_and(|asked| (now - asked) * step < ASK_EVERY);
+        if self.wanted.refit.is_none() && !lately {
+            self.wanted.refit = Some(now + REFIT_AFTER / step);
+            self.wanted.asked = Some(now);
         }
-        self.alarm = Some(Alarm { cause, since, noticed, refitted: false });
-        self.contest = None;
+        if self.contest.is_none() && self.wanted.challenger.is_none() {
+            self.wanted.challenger = Some((cause, since));
+        }
     }
 
     /// Whether what was noticed asks for a [`refit`](Self::refit) now, ahead of its turn: the level jumped a quarter of an
-    /// hour ago, or errors have been growing.
+    /// hour ago, or errors have been growing. At most once an hour.
     pub fn refit_is_due(&self) -> bool {
-        let due = |a: &Alarm| (self.history.end() - a.noticed) * self.history.step >= REFIT_AFTER;
-        self.alarm.as_ref().is_some_and(|a| !a.refitted && due(a))
+        self.wanted.refit.is_some_and(|at| self.history.end() >= at)
     }
 
     /// Begins a contest when there is enough of the new load, and fits the challenger of one that runs. Trees are grown
@@ -117,22 +117,20 @@ impl Forecaster {
         let end = self.history.end();
         let seconds = |slots: i64| slots * self.history.step;
         let mut trees = !heavy && self.rounds % 4 == 2;
-        if let Some(alarm) = &mut self.alarm {
-            alarm.refitted = true;
-            if !heavy && seconds(end - alarm.since) >= LEARN_AFTER {
-                let mut challenger = self.panel.champion.clone();
-                challenger.since = Some(alarm.since);
-                let horizons = self.panel.keys.len();
-                self.contest = Some(Contest {
-                    cause: alarm.cause,
-                    challenger,
-                    begun: end,
-                    errors: vec![[[0.0; REGRESSIONS]; 2]; horizons],
-                    scored: vec![0; horizons],
-                });
-                self.alarm = None;
-                trees = true;
-            }
+        self.wanted.refit = None;
+        let ready = |(_, since): &(Cause, i64)| !heavy && seconds(end - since) >= LEARN_AFTER;
+        if let Some((cause, since)) = self.wanted.challenger.take_if(|wanted| ready(wanted)) {
+            let mut challenger = self.panel.champion.clone();
+            challenger.since = Some(since);
+            let horizons = self.panel.keys.len();
+            self.contest = Some(Contest {
+                cause,
+                challenger,
+                begun: end,
+                errors: vec![[[0.0; REGRESSIONS]; 2]; horizons],
+                scored: vec![0; horizons],
+            });
+            trees = true;
         }
         if let Some(contest) = &mut self.contest {
             contest.challenger.fit(past, &self.panel.keys, trees);
@@ -144,28 +142,29 @@ impl Forecaster {
         let Some(contest) = &self.contest else { return };
         let step = self.history.step;
         let end = self.history.end();
-        let least = (LEAST / step).max(6) as u32;
-        let Some(ratio) = contest.ratio(least) else { return };
-        let over = (end - contest.begun) * step >= MOST;
-        if ratio >= BETTER && !over {
+        let lasted = (end - contest.begun) * step;
+        if lasted < VERDICT {
             return;
         }
+        let Some(ratio) = contest.ratio((lasted / step / 2) as u32) else {
+            self.contest = None;
+            return;
+        };
         let when = |slot: i64| Timestamp::from_second(slot * step).unwrap_or_default();
         let since = contest.challenger.since.unwrap_or(contest.begun);
-        let hours = (end - contest.begun) * step / 3600;
         let (cause, since) = (contest.cause.words(), when(since));
         if let Some(contest) = self.contest.take_if(|_| ratio < BETTER) {
             self.panel.champion = contest.challenger;
             self.change = Some(format!(
                 "{cause} at {since}: models for which the load before counts for little took over at {}, with {:.0} % of \
-                 the error of those before over {hours} h",
+                 the error of those before over a day",
                 when(end),
                 100.0 * ratio
             ));
         } else {
             self.contest = None;
             self.change = Some(format!(
-                "{cause} at {since}: models for which the load before counts for little were tried for {hours} h and \
+                "{cause} at {since}: models for which the load before counts for little were tried for a day and \
                  dropped, with {:.0} % of the error of those in use",
                 100.0 * ratio
             ));

@@ -11,7 +11,7 @@ use series::{Forecast, Sample, Series, time};
 use crate::blend::{Blend, Mixed};
 use crate::calibration::{Band, Calibration};
 use crate::change::{Drift, Jump};
-use crate::contest::{Alarm, Cause, Contest, Rival};
+use crate::contest::{Cause, Contest, Rival, Wanted};
 use crate::features::SIDE;
 use crate::feedback::Feedback;
 use crate::history::History;
@@ -78,7 +78,7 @@ pub struct Forecaster {
     /// The slot in which the level last jumped.
     pub(crate) jumped: Option<i64>,
     pub(crate) drift: Drift,
-    pub(crate) alarm: Option<Alarm>,
+    pub(crate) wanted: Wanted,
     pub(crate) contest: Option<Contest>,
     /// What came of the last change, in words.
     pub(crate) change: Option<String>,
@@ -133,7 +133,7 @@ impl Forecaster {
             jump: Jump::default(),
             jumped: None,
             drift: Drift::default(),
-            alarm: None,
+            wanted: Wanted::default(),
             contest: None,
             change: None,
             feedback: Feedback::default(),
@@ -394,7 +394,6 @@ impl Forecaster {
             let slot = past.first + newest as i64;
             self.jumped = Some(slot);
             self.raise(Cause::Jump, slot - crate::change::RECENT as i64);
-            self.tracks.iter_mut().for_each(|t| t.blend.forget(FORGET));
         }
     }
 
@@ -435,9 +434,6 @@ fn regressions(members: &[f32]) -> Rival {
     said.iter_mut().zip(&members[LOG_RIDGE..]).for_each(|(to, from)| *to = *from);
     said
 }
-
-/// The share of what was learnt about members that is kept when the level jumps.
-const FORGET: f32 = 0.15;
 
 /// The strongest season besides day and week.
 fn extra_season(seasons: &[Period], day: usize) -> usize {

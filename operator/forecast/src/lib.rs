@@ -47,10 +47,10 @@
 //!   as it would have helped. So selection is a rolling-origin comparison on the load's own past that costs microseconds.
 //! * **Quantiles.** Conformal prediction on scaled errors, weighted by age, with a bounded adaptive step; see
 //!   [`Standing`] for the coverage reached. Rows between the learnt horizons are interpolated along the usual day.
-//! * **Change.** A jump of the level is noticed within minutes and makes older weights count less. It, or errors that
-//!   grow, ask for an early refit ([`Forecaster::refit_is_due`]) and for a challenger: regressions fitted mostly on the
-//!   load since then run beside those in use, and take over once they have been better. A forecast that isn't better
-//!   than doing nothing clever is refused ([`Forecaster::predict`]).
+//! * **Change.** A jump of the level is noticed within minutes, and members that follow the present level take it over at
+//!   once. It, or errors that grow, ask for an early refit ([`Forecaster::refit_is_due`]) and for a challenger: regressions
+//!   fitted mostly on the load since then run beside those in use for a day, and take over if they were clearly better. A
+//!   forecast that isn't better than doing nothing clever is refused ([`Forecaster::predict`]).
 //!
 //! # Cost
 //!
@@ -77,6 +77,7 @@ mod forecaster;
 mod fourier;
 mod history;
 mod outlook;
+mod packing;
 mod panel;
 mod past;
 mod plane;

@@ -1,9 +1,8 @@
-//! The form in which a forecaster is stored: what can't be learnt again from the history, packed. Numbers are single
-//! precision in base64; of a long history, the older part keeps 16 bits on a logarithmic scale (.05 % of a value).
-//! Fitted models aren't stored: they are fitted anew from the history when it's read.
+//! The form in which a forecaster is stored: what can't be learnt again from the history, packed. A history of two weeks
+//! at five minutes keeps single precision; of a longer one, the newest slots do, and the rest is packed into a fixed
+//! number of bytes, so that the whole stays below 64 KiB at any step, with further series too. Fitted models aren't
+//! stored: they are fitted anew from the history when it's read.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -11,11 +10,20 @@ use crate::Settings;
 use crate::calibration::{BINS, KINDS, QUARTERS};
 use crate::forecaster::{Forecaster, Track};
 use crate::history::History;
+use crate::packing::{Stretch, pack, pack_coarse, unpack, unpack_coarse};
 use crate::panel::MEMBERS;
 
-/// Values of a history that keep single precision: all of one up to this length, else the newest.
-const PRECISE: usize = 4100;
-const NEWEST: usize = 360;
+/// What a history may take.
+struct Room {
+    /// Values in single precision: all of a history up to this length, else the newest.
+    all: usize,
+    newest: usize,
+    /// Bytes for the others.
+    bytes: usize,
+}
+
+const LOAD: Room = Room { all: 4100, newest: 360, bytes: 25_000 };
+const REGRESSOR: Room = Room { all: 0, newest: 120, bytes: 5200 };
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Saved {
@@ -38,7 +46,7 @@ pub(crate) struct Saved {
 struct SavedHistory {
     unit: f64,
     first: i64,
-    older: String,
+    older: Stretch,
     newer: String,
 }
 
@@ -52,60 +60,20 @@ struct SavedTrack {
     coarse: String,
 }
 
-fn pack(values: impl Iterator<Item = f32>) -> String {
-    STANDARD_NO_PAD.encode(values.flat_map(f32::to_le_bytes).collect::<Vec<u8>>())
-}
-
-fn unpack(text: &str) -> Vec<f32> {
-    let bytes = STANDARD_NO_PAD.decode(text).unwrap_or_default();
-    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
-}
-
-/// Logarithms from 2^-24 to 2^24 on 65534 steps; 0 is zero, 65535 a gap.
-fn coarse(value: f32) -> u16 {
-    if value.is_nan() {
-        return u16::MAX;
-    }
-    if value < 2.0_f32.powi(-24) {
-        return 0;
-    }
-    ((value.log2() + 24.0) / 48.0 * 65_533.0).round().clamp(0.0, 65_533.0) as u16 + 1
-}
-
-fn fine(code: u16) -> f32 {
-    match code {
-        u16::MAX => f32::NAN,
-        0 => 0.0,
-        code => (f32::from(code - 1) / 65_533.0 * 48.0 - 24.0).exp2(),
-    }
-}
-
-fn pack_coarse<'a>(values: impl Iterator<Item = &'a f32>) -> String {
-    // Below zero stands for not seen yet, as a gap does in the history.
-    let known = values.map(|v| if *v < 0.0 { f32::NAN } else { *v });
-    STANDARD_NO_PAD.encode(known.flat_map(|v| coarse(v).to_le_bytes()).collect::<Vec<u8>>())
-}
-
-fn unpack_coarse(text: &str) -> Vec<f32> {
-    let bytes = STANDARD_NO_PAD.decode(text).unwrap_or_default();
-    bytes.chunks_exact(2).map(|b| fine(u16::from_le_bytes([b[0], b[1]]))).collect()
-}
-
 impl SavedHistory {
-    /// With all values in full where there are at most `precise`, else the newest few: the whole stays small.
-    fn of(history: &History, precise: usize) -> Self {
+    fn of(history: &History, room: &Room) -> Self {
         let known = history.values.len();
-        let split = if known > precise { known.saturating_sub(NEWEST) } else { 0 };
+        let split = if known > room.all { known.saturating_sub(room.newest) } else { 0 };
         Self {
             unit: history.unit,
             first: history.first,
-            older: pack_coarse(history.values[..split].iter()),
+            older: Stretch::of(&history.values[..split], room.bytes),
             newer: pack(history.values[split..].iter().copied()),
         }
     }
 
     fn restore(&self, step: i64) -> History {
-        let mut values = unpack_coarse(&self.older);
+        let mut values = self.older.values();
         values.extend(unpack(&self.newer));
         // Stored text may have been touched: what isn't a load is a gap.
         values.iter_mut().filter(|v| !(v.is_finite() && **v >= 0.0)).for_each(|v| *v = f32::NAN);
@@ -150,11 +118,11 @@ impl From<Forecaster> for Saved {
             })
             .collect();
         Self {
-            history: SavedHistory::of(&history, PRECISE),
+            history: SavedHistory::of(&history, &LOAD),
             regressors: f
                 .regressors
                 .iter()
-                .map(|(name, h)| (name.clone(), SavedHistory::of(h, NEWEST)))
+                .map(|(name, h)| (name.clone(), SavedHistory::of(h, &REGRESSOR)))
                 .collect(),
             settings: f.settings,
             partial: f.partial,

@@ -44,13 +44,9 @@ fn a_level_shift_is_absorbed_within_half_an_hour() {
     }
 }
 
-/// Two weeks whose days look different from `change` on: the peak moves by eight hours and is sharper.
+/// A hump a day until `change`; then a wave of two and a half hours, as of a batch job that has taken over.
 fn moved(t: usize, change: usize) -> f64 {
-    if t < change {
-        return daily(t);
-    }
-    let hour = (t % DAY) as f64 / 12.0;
-    400.0 + 1400.0 * (-((hour - 6.0) / 2.0).powi(2)).exp()
+    if t < change { daily(t) } else { 1000.0 + 700.0 * (std::f64::consts::TAU * t as f64 / 30.0).sin() }
 }
 
 #[test]
