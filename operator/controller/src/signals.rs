@@ -125,7 +125,8 @@ impl Maker<'_> {
                 let plan = queues::plan(queue, &mut secrets, prometheus).await?;
                 let arrivals = queue.arrivals.clone().map(prometheus).transpose()?;
                 let busy = queue.busy.as_ref();
-                let busy = busy.map(|b| Ok((prometheus(b.query.clone())?, b.pod_label.clone()))).transpose()?;
+                let busy =
+                    busy.map(|b| Ok((prometheus(b.query.clone())?, b.pod_label.clone()))).transpose()?;
                 Ok(Prepared::Queue { queue: plan, arrivals, busy })
             }
         }
@@ -175,25 +176,36 @@ impl Maker<'_> {
     ) -> Result<Server, Absence> {
         let mut secrets = Resolver::new(self.secrets, namespace, versions);
         let auth = match (&written.bearer_token_secret_ref, &written.basic_auth) {
-            (Some(token), _) => Auth::Bearer(secrets.value(token).await?),
+            (Some(token), _) => Auth::Bearer(secrets.value(token).await.map_err(at("bearerTokenSecretRef"))?),
             (None, Some(basic)) => Auth::Basic {
                 username: basic.username.clone(),
-                password: secrets.value(&basic.password_secret_ref).await?,
+                password: secrets
+                    .value(&basic.password_secret_ref)
+                    .await
+                    .map_err(at("basicAuth.passwordSecretRef"))?,
             },
             (None, None) => Auth::None,
         };
         let tls = match &written.tls {
-            Some(written) => queues::tls(written, &mut secrets).await?,
+            Some(written) => queues::tls(written, &mut secrets).await.map_err(at("tls"))?,
             None => Tls::default(),
         };
         let mut headers = Vec::new();
-        for header in &written.headers {
+        for (index, header) in written.headers.iter().enumerate() {
             let value = match (&header.value, &header.value_secret_ref) {
-                (_, Some(reference)) => secrets.value(reference).await?,
+                (_, Some(reference)) => {
+                    let field = format!("headers[{index}].valueSecretRef");
+                    secrets.value(reference).await.map_err(at(&field))?
+                }
                 (value, None) => SecretString::from(value.clone().unwrap_or_default()),
             };
             headers.push((header.name.clone(), value));
         }
         Ok(Server { address: written.address.clone(), auth, tls, headers })
     }
+}
+
+/// Says under which field of `spec.prometheus` a Secret is referred to.
+fn at(field: &str) -> impl FnOnce(Absence) -> Absence {
+    move |absence| Absence::new(absence.reason, format!("spec.prometheus.{field}: {}", absence.message))
 }

@@ -226,7 +226,7 @@ impl Prometheus {
         })?;
         let status = response.status().as_u16();
         let body = http::body(&self.server, response, LARGEST_ANSWER).await?;
-        response::envelope(&self.server, status, &body)
+        response::envelope(&self.server, &self.query, status, &body)
     }
 
     /// The value now, and the newest measurement of each watched selector, in two requests at once.

@@ -18,7 +18,7 @@ struct Envelope {
 }
 
 /// Opens the answer. Everything that isn't a successful result becomes an absence that says whose fault it is.
-pub(super) fn envelope(server: &str, status: u16, body: &[u8]) -> Result<Data, Absence> {
+pub(super) fn envelope(server: &str, query: &str, status: u16, body: &[u8]) -> Result<Data, Absence> {
     let envelope: Option<Envelope> = serde_json::from_slice(body).ok();
     match (status, envelope) {
         (401 | 403, _) => Err(absent(
@@ -32,6 +32,7 @@ pub(super) fn envelope(server: &str, status: u16, body: &[u8]) -> Result<Data, A
         }
         (_, Some(Envelope { status: Some(word), error_type, error, .. })) if word == "error" => Err(refusal(
             server,
+            query,
             status,
             error_type.as_deref().unwrap_or_default(),
             error.as_deref().unwrap_or("no further words"),
@@ -169,7 +170,7 @@ fn data_of(server: &str, data: serde_json::Value) -> Result<Data, Absence> {
     })
 }
 
-fn refusal(server: &str, status: u16, kind: &str, message: &str) -> Absence {
+fn refusal(server: &str, query: &str, status: u16, kind: &str, message: &str) -> Absence {
     let message: String = message.chars().take(300).collect();
     let reason = match kind {
         "bad_data" | "execution" => AbsenceReason::InvalidQuery,
@@ -177,8 +178,11 @@ fn refusal(server: &str, status: u16, kind: &str, message: &str) -> Absence {
         _ if status == 429 || status >= 500 => AbsenceReason::ServerError,
         _ => AbsenceReason::InvalidAnswer,
     };
-    let who = if reason == AbsenceReason::InvalidQuery { "refused the query" } else { "failed" };
-    absent(reason, format!("{server} {who}: {message}"))
+    if reason != AbsenceReason::InvalidQuery {
+        return absent(reason, format!("{server} failed: {message}"));
+    }
+    let query: String = query.chars().take(300).collect();
+    absent(reason, format!("{server} refused the query '{query}': {message}; correct the query"))
 }
 
 fn several(count: usize, one: &HashMap<String, String>, two: &HashMap<String, String>) -> Absence {
@@ -208,7 +212,7 @@ mod tests {
 
     fn answer(result: &str) -> Result<Sample, Absence> {
         let body = format!(r#"{{"status":"success","data":{result}}}"#);
-        envelope("http://p:9090", 200, body.as_bytes()).and_then(single)
+        envelope("http://p:9090", "q", 200, body.as_bytes()).and_then(single)
     }
 
     fn vector_of(values: &[&str]) -> String {
@@ -258,7 +262,7 @@ mod tests {
     fn series_are_told_apart_by_one_label_and_anything_unclear_is_refused() {
         let by = |label: &str, result: &str| {
             let body = format!(r#"{{"status":"success","data":{result}}}"#);
-            envelope("p", 200, body.as_bytes()).and_then(|data| by_label(data, label))
+            envelope("p", "q", 200, body.as_bytes()).and_then(|data| by_label(data, label))
         };
         let found = by("pod", &vector_of(&["2", "0"])).unwrap();
         assert_eq!(found.into_iter().collect::<Vec<_>>(), [("0".to_owned(), 2.0), ("1".to_owned(), 0.0)]);
@@ -274,9 +278,11 @@ mod tests {
 
     #[test]
     fn failures_are_sorted_by_whose_fault_they_are() {
-        let reason = |status, body: &str| envelope("p", status, body.as_bytes()).unwrap_err().reason;
+        let reason = |status, body: &str| envelope("p", "q", status, body.as_bytes()).unwrap_err().reason;
         let error = |kind: &str| format!(r#"{{"status":"error","errorType":"{kind}","error":"e"}}"#);
         assert_eq!(reason(400, &error("bad_data")), AbsenceReason::InvalidQuery);
+        let refused = envelope("p", "sum(", 400, error("bad_data").as_bytes()).unwrap_err();
+        assert_eq!(refused.message, "p refused the query 'sum(': e; correct the query");
         assert_eq!(reason(422, &error("execution")), AbsenceReason::InvalidQuery);
         assert_eq!(reason(503, &error("timeout")), AbsenceReason::Timeout);
         assert_eq!(reason(503, &error("unavailable")), AbsenceReason::ServerError);
@@ -295,7 +301,7 @@ mod tests {
         let matrix = |series: &str| {
             let body =
                 format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":[{series}]}}}}"#);
-            envelope("p", 200, body.as_bytes()).and_then(row)
+            envelope("p", "q", 200, body.as_bytes()).and_then(row)
         };
         let one = r#"{"metric":{},"values":[[60,"1"],[120,"NaN"],[180,"-2"],[240,"4"]]}"#;
         let values: Vec<_> = matrix(one).unwrap().iter().map(Sample::value).collect();
