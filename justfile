@@ -26,3 +26,7 @@ up *arguments:
 # The optimised binary
 release:
     cargo build --release --package foresail
+
+# The container image, without Docker; prints its size
+image *arguments:
+    tests/image {{arguments}}

@@ -77,6 +77,10 @@ impl<'a> Typist<'a> {
             return self.helm(&words[1..]).await;
         }
         let command = self.here(command);
+        if command.contains("deploy/foresail.yaml") {
+            // Another way to install: what the first one made would be in conflict with it.
+            self.remove(chart::NAMESPACE, "foresail").await?;
+        }
         if first.starts_with("./tests/") || first.starts_with("tests/") || first.starts_with(".ci/") {
             return is_program(first);
         }
@@ -147,14 +151,18 @@ impl<'a> Typist<'a> {
         .await
     }
 
+    async fn remove(&self, namespace: &str, deployment: &str) -> Result<()> {
+        let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": deployment, "namespace": namespace}});
+        self.scene.plane.delete(deployment).await
+    }
+
     /// `helm install` and `helm upgrade --install`: the chart must be this one and take the values; what it renders is
     /// applied. `helm uninstall` takes the Deployment away.
     async fn helm(&self, words: &[String]) -> Result<()> {
         let order = Helm::parse(words)?;
         if order.verb == "uninstall" {
-            let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment",
-                "metadata": {"name": order.release, "namespace": order.namespace}});
-            return self.scene.plane.delete(deployment).await;
+            return self.remove(&order.namespace, &order.release).await;
         }
         ensure!(
             order.chart == "charts/foresail" || order.chart == "oci://ghcr.io/foresail/charts/foresail",
