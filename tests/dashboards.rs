@@ -142,5 +142,36 @@ async fn every_query_gives_data_on_a_prometheus_that_scrapes_a_running_foresail(
     }
     ensure!(open.is_empty(), "no data for {} of {} queries: {open:#?}", open.len(), all.len());
     println!("{} queries gave data within {:.0} s", all.len(), begun.elapsed().as_secs_f64());
+    every_family_is_written(&scene.foresail[0].metrics().await?)
+}
+
+/// Families that wait for trouble which this scene doesn't make.
+const QUIET: &[(&str, &str)] = &[
+    ("foresail_source_retries_total", "no server fails while being asked"),
+    ("foresail_source_open_circuits", "no server fails again and again"),
+    ("foresail_policy_errors_total", "the API server refuses nothing"),
+];
+
+/// A family that nothing writes would be a promise in the reference that nobody keeps.
+fn every_family_is_written(text: &str) -> Result<()> {
+    let metrics = telemetry::metrics::Metrics::new();
+    let has = |series: &str| {
+        text.lines().any(|l| l.strip_prefix(series).is_some_and(|rest| rest.starts_with([' ', '{'])))
+    };
+    let silent: Vec<&str> = metrics
+        .entries()
+        .iter()
+        .filter(|entry| !entry.series().iter().all(|series| has(series)))
+        .map(|entry| entry.name.as_str())
+        .filter(|name| !QUIET.iter().any(|(quiet, _)| quiet == name))
+        .collect();
+    ensure!(silent.is_empty(), "nothing writes {silent:?}");
+    for bound in ["mid", "upper"] {
+        for family in ["foresail_forecast_value", "foresail_forecast_hindcast_value"] {
+            let written =
+                text.lines().any(|l| l.starts_with(family) && l.contains(&format!("bound=\"{bound}\"")));
+            ensure!(written, "nothing writes {family} with bound {bound}");
+        }
+    }
     Ok(())
 }

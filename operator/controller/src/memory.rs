@@ -51,6 +51,15 @@ pub(crate) struct PolicyMemory {
     pub(crate) target: Option<Target>,
 }
 
+/// What is expected for a moment, in the signal's unit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Promise {
+    /// As likely to be above as below.
+    pub(crate) median: f64,
+    /// The bound that a decision was made for.
+    pub(crate) upper: Option<f64>,
+}
+
 /// One signal between two looks.
 pub(crate) struct SignalMemory {
     pub(crate) foresight: Foresight,
@@ -63,7 +72,9 @@ pub(crate) struct SignalMemory {
     pub(crate) capacity: Chart,
     pub(crate) hindcast: Chart,
     /// Forecasts for later, so that what was expected can be shown beside what came.
-    promised: VecDeque<(Timestamp, f64)>,
+    promised: VecDeque<(Timestamp, Promise)>,
+    /// What had been expected for now.
+    pub(crate) due: Option<Promise>,
 }
 
 impl SignalMemory {
@@ -77,6 +88,7 @@ impl SignalMemory {
             capacity: Chart::default(),
             hindcast: Chart::default(),
             promised: VecDeque::new(),
+            due: None,
         }
     }
 
@@ -102,12 +114,13 @@ impl SignalMemory {
     }
 
     /// Remembers what is expected for `at`, and shows what had been expected for now.
-    pub(crate) fn promise(&mut self, now: Timestamp, at: Timestamp, value: Option<f64>) {
-        if let Some(value) = value {
-            self.promised.push_back((at, value));
+    pub(crate) fn promise(&mut self, now: Timestamp, at: Timestamp, promise: Option<Promise>) {
+        if let Some(promise) = promise {
+            self.promised.push_back((at, promise));
         }
-        while let Some((due, value)) = self.promised.front().copied().filter(|(due, _)| *due <= now) {
-            self.hindcast.note(due, value);
+        while let Some((due, promise)) = self.promised.front().copied().filter(|(due, _)| *due <= now) {
+            self.hindcast.note(due, promise.median);
+            self.due = Some(promise);
             self.promised.pop_front();
         }
         // A lead time of hours at 15 s would grow long; every slot of the chart needs one value only.
@@ -282,10 +295,12 @@ mod tests {
     #[test]
     fn what_was_promised_is_shown_when_it_is_due() {
         let mut signal = SignalMemory::new(&forecast::Settings::default(), String::new());
-        signal.promise(at(0), at(600), Some(7.0));
+        let promise = Promise { median: 7.0, upper: Some(9.0) };
+        signal.promise(at(0), at(600), Some(promise));
         assert!(signal.hindcast.series().is_none());
         signal.promise(at(600), at(1_200), None);
         assert_eq!(signal.hindcast.series().unwrap().last().map(|(_, v)| v), Some(7.0));
+        assert_eq!(signal.due, Some(promise));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::calendars;
 use crate::context::Context;
 use crate::error::Refusal;
 use crate::foresee::View;
-use crate::memory::{Ledger, PolicyMemory};
+use crate::memory::{Ledger, PolicyMemory, Promise};
 use crate::observe::{Observed, observe};
 use crate::outcome::{Decided, Outcome, driver, sentence};
 use crate::owners::Claim;
@@ -328,9 +328,11 @@ fn recorded(status: &mut AutoscalePolicyStatus) -> Option<decide::History> {
 fn expect(memory: &mut PolicyMemory, intent: &Intent, record: &decide::Record, views: &[View]) {
     let due = series::time::after(record.now, record.recommendation.lead.max(Duration::from_mins(1)));
     for (signal, view) in intent.signals.iter().zip(views) {
-        let value = view.drawn.as_ref().and_then(|f| f.at(due, 0.5));
+        let at = |level| view.drawn.as_ref().and_then(|f| f.at(due, level));
+        let level = record.recommendation.stance.foresight.map_or(record.policy.protection, |f| f.level);
+        let promise = at(0.5).map(|median| Promise { median, upper: at(level) });
         if let Some(kept) = memory.signals.get_mut(&signal.name) {
-            kept.promise(record.now, due, value);
+            kept.promise(record.now, due, promise);
         }
     }
 }

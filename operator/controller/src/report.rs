@@ -294,16 +294,15 @@ fn forecast_series(memory: &PolicyMemory, record: &decide::Record, view: &View, 
     let due = series::time::after(record.now, recommendation.lead);
     let at = |level| view.drawn.as_ref().and_then(|f| f.at(due, level));
     let score = view.record.as_ref().and_then(|s| score_at(s, recommendation.lead));
-    let hindcast =
-        memory.signals.get(name).and_then(|k| k.hindcast.series()).and_then(|s| s.last()).map(|(_, v)| v);
+    let foreseen = memory.signals.get(name).and_then(|k| k.due);
     memory.metrics.forecast(
         name,
         ForecastFigures {
             active: recommendation.is_forecast_active() && view.drawn.is_some(),
             mid: at(0.5),
             upper: at(level),
-            hindcast_mid: hindcast,
-            hindcast_upper: None,
+            hindcast_mid: foreseen.map(|f| f.median),
+            hindcast_upper: foreseen.and_then(|f| f.upper),
             error_ratio: score.map(|s| s.versus_last_value.max(s.versus_yesterday)),
             coverage: score.map(|s| s.coverage_95),
             coverage_target: score.map(|_| 0.95),

@@ -113,9 +113,10 @@ fn policy() -> Board {
             Row {
                 title: "Load and capacity",
                 panels: vec![
-                    Panel::new(Look::Lines, "Load, what was expected, and capacity", "The metric's value, what had been expected for this moment one lead time before, and what the ready replicas can carry.")
+                    Panel::new(Look::Lines, "Load, what was expected, and capacity", "The metric's value, what had been expected for this moment one lead time before and the bound it should stay below, and what the ready replicas can carry.")
                         .ask(signal("foresail_metric_value"), "{{metric}}")
                         .ask(format!("max by (namespace, policy, metric) (foresail_forecast_hindcast_value{{{P}, bound=\"mid\"}})"), "{{metric}}, as expected")
+                        .ask(format!("max by (namespace, policy, metric) (foresail_forecast_hindcast_value{{{P}, bound=\"upper\"}})"), "{{metric}}, upper bound as expected")
                         .ask(signal("foresail_metric_capacity"), "{{metric}}, capacity")
                         .size(24, 9),
                     Panel::new(Look::Lines, "Expected one lead time from now", "The median and the protected upper bound of the forecast.")
