@@ -1,4 +1,4 @@
-//! What the calendars that a policy names say about it: windows for the decision, and a maintenance window that holds
+//! What the calendars that a policy names say about it: windows for the decision, and what of them holds
 //! the way down.
 
 use std::time::Duration;
@@ -15,8 +15,9 @@ const AHEAD: Duration = Duration::from_hours(12);
 pub(crate) struct Said {
     /// Windows that are open or open soon.
     pub(crate) windows: Vec<decide::CalendarWindow>,
-    /// The maintenance window that is open now.
-    pub(crate) maintenance: Option<String>,
+    /// Why nothing may be removed now: a maintenance window is open, or it isn't known what is planned, as in the
+    /// moment after a start.
+    pub(crate) hold: Option<String>,
     /// Calendars that the policy names and that aren't there.
     pub(crate) missing: Vec<String>,
 }
@@ -29,10 +30,14 @@ pub(crate) fn ask(all: &[Calendar], namespace: &str, policy: &str, names: &[Stri
         let id = format!("{namespace}/{name}");
         let Some(calendar) = all.iter().find(|c| c.id == id) else {
             said.missing.push(name.clone());
+            said.hold.get_or_insert_with(|| {
+                format!("there is no ScalingCalendar {name}, so what it plans isn't known")
+            });
             continue;
         };
-        said.maintenance =
-            said.maintenance.take().or(calendar.effect(&subject, now, Duration::ZERO).maintenance);
+        if let Some(window) = calendar.effect(&subject, now, Duration::ZERO).maintenance {
+            said.hold = Some(format!("maintenance window {window} is open"));
+        }
         let concerned = calendar.windows.iter().filter(|w| w.scope.is_empty() || w.scope.contains(&subject));
         for window in concerned.filter(|w| w.floor.is_some() || w.ceiling.is_some()) {
             for (from, to) in window.between(calendar, now, time::after(now, AHEAD)) {
@@ -94,13 +99,18 @@ mod tests {
     #[test]
     fn maintenance_holds_only_while_it_is_open() {
         let all = [calendar(vec![window("patching", CalendarKind::Maintenance, None, &[])])];
-        let asked = |second| ask(&all, "shop", "web", &["plans".into()], at(second)).maintenance;
+        let asked = |second| ask(&all, "shop", "web", &["plans".into()], at(second)).hold;
         assert_eq!(asked(500), None);
         assert!(asked(1_500).unwrap().contains("patching"));
     }
 
     #[test]
     fn a_calendar_that_is_not_there_is_named() {
-        assert_eq!(ask(&[], "shop", "web", &["plans".into()], at(0)).missing, ["plans"]);
+        let said = ask(&[], "shop", "web", &["plans".into()], at(0));
+        assert_eq!(said.missing, ["plans"]);
+        assert!(
+            said.hold.is_some_and(|why| why.contains("ScalingCalendar plans")),
+            "a plan that isn't known holds"
+        );
     }
 }

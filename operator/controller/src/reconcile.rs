@@ -242,9 +242,8 @@ async fn evaluate(
     let Observed { mut observation, pods, views, notes: seen } =
         observe(context, memory, intent, &scale, now).instrument(tracing::info_span!("read")).await;
     notes.extend(seen);
-    if let Some(window) = said.maintenance {
-        observation.health =
-            decide::Health::Unhealthy { what: format!("maintenance window {window} is open") };
+    if let Some(what) = said.hold {
+        observation.health = decide::Health::Unhealthy { what };
     }
     let deciding = Instant::now();
     let history = history(memory, &observation, now);
