@@ -2,14 +2,19 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "all of this file is test code")]
 
+mod scene;
+
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use futures::StreamExt as _;
+use scene::chat::Chat;
+use scene::object;
 use serde_json::{Value, json};
-use testbed::{ControlPlane, Foresail, chart, servers, wait};
+use testbed::exporter::Counter;
+use testbed::{ControlPlane, Foresail, LoadExporter, Prometheus, Shape, chart, servers, wait};
 
 async fn plane() -> Result<(ControlPlane, testbed::control_plane::Access)> {
     testbed::prepare();
@@ -28,51 +33,16 @@ async fn start(access: &testbed::control_plane::Access, arguments: &[&str]) -> R
     Ok(foresail)
 }
 
-fn object(kind: &str, name: &str, spec: &Value) -> Value {
-    json!({
-        "apiVersion": "foresail.dev/v1alpha1", "kind": kind,
-        "metadata": {"name": name, "namespace": "default"}, "spec": spec,
-    })
-}
-
 async fn get(url: &str) -> Result<(u16, Value)> {
     let answer = wait::client()?.get(url).timeout(Duration::from_secs(5)).send().await?;
     Ok((answer.status().as_u16(), answer.json().await.unwrap_or_default()))
-}
-
-type Told = Arc<Mutex<Vec<Value>>>;
-
-async fn chat() -> (String, Told) {
-    let told = Told::default();
-    let kept = told.clone();
-    let take = move |axum::Json(body): axum::Json<Value>| async move {
-        kept.lock().unwrap().push(body);
-        axum::Json(json!({"errcode": 0, "errmsg": "ok"}))
-    };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/robot/send?access_token=very-secret-token", listener.local_addr().unwrap());
-    let router = axum::Router::new().route("/robot/send", axum::routing::post(take));
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    (url, told)
 }
 
 #[tokio::test]
 async fn a_dead_redis_is_on_the_endpoint_in_the_status_and_in_the_chat() -> Result<()> {
     let (plane, access) = plane().await?;
     let mut cache = servers::Redis::start().await?;
-    let (url, told) = chat().await;
-    let secret = json!({
-        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "chat", "namespace": "default"},
-        "stringData": {"url": url, "secret": "SECvery-secret-too"},
-    });
-    plane.apply_object(secret).await?;
-    let robot = json!({
-        "dingtalk": {
-            "urlSecretRef": {"name": "chat", "key": "url"}, "signingSecretRef": {"name": "chat", "key": "secret"},
-        },
-        "language": "zh", "allowInsecure": true, "group": {"wait": "1s", "interval": "1s", "by": ["alertname"]},
-    });
-    plane.apply_object(object("AlertReceiver", "oncall", &robot)).await?;
+    let chat = Chat::of(&plane).await?;
     let check = json!({
         "redis": {"address": format!("127.0.0.1:{}", cache.port())}, "interval": "1s", "timeout": "1s",
     });
@@ -102,23 +72,22 @@ async fn a_dead_redis_is_on_the_endpoint_in_the_status_and_in_the_chat() -> Resu
     .await?;
     println!("503 with the root cause after {:?}", begun.elapsed());
     wait::until("the chat was told", Duration::from_secs(40), || async {
-        ensure!(!told.lock().unwrap().is_empty(), "nothing yet; {}", foresail.log());
+        ensure!(!chat.messages().is_empty(), "nothing yet; {}", foresail.log());
         Ok::<_, anyhow::Error>(())
     })
     .await?;
-    let first = told.lock().unwrap()[0].to_string();
+    let first = chat.messages().remove(0);
     ensure!(
         first.contains("default/cache") && first.contains("不可用") && first.contains("default/app"),
         "{first}"
     );
     cache.restart().await?;
     wait::until("the chat was told that it is over", Duration::from_secs(60), || async {
-        let told = told.lock().unwrap();
-        ensure!(told.iter().any(|t| t.to_string().contains("已恢复")), "{} messages", told.len());
+        ensure!(chat.heard(&["已恢复"]), "{} messages", chat.messages().len());
         Ok::<_, anyhow::Error>(())
     })
     .await?;
-    ensure!(told.lock().unwrap().len() == 2, "one message for the fault, one for its end");
+    ensure!(chat.messages().len() == 2, "one message for the fault, one for its end");
     wait::until("statuses", Duration::from_secs(20), || async {
         let check = plane.get("foresail.dev/v1alpha1", "HealthCheck", "default", "cache").await?;
         ensure!(check["status"]["status"] == "pass", "{}", check["status"]);
@@ -139,8 +108,134 @@ async fn a_dead_redis_is_on_the_endpoint_in_the_status_and_in_the_chat() -> Resu
     let relay = format!("{}/webhooks/alertmanager/default/oncall", foresail.url());
     let answer = wait::client()?.post(&relay).json(&payload).send().await?;
     ensure!(answer.status() == 200, "{}", answer.text().await?);
-    ensure!(told.lock().unwrap().last().unwrap().to_string().contains("p99 above 1 s"));
+    ensure!(chat.heard(&["p99 above 1 s"]));
     Ok(())
+}
+
+/// The way of one instance to a server: a relay on loopback that can be cut and mended.
+struct Road {
+    listens: u16,
+    leads_to: String,
+    work: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Road {
+    async fn to(address: String) -> Result<Self> {
+        let mut road = Self { listens: testbed::net::free_port()?, leads_to: address, work: None };
+        road.mend().await?;
+        Ok(road)
+    }
+
+    async fn mend(&mut self) -> Result<()> {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", self.listens)).await?;
+        let leads_to = self.leads_to.clone();
+        self.work = Some(tokio::spawn(async move {
+            // Those under way end with this task.
+            let mut under_way = tokio::task::JoinSet::new();
+            while let Ok((mut from, _)) = listener.accept().await {
+                let leads_to = leads_to.clone();
+                under_way.spawn(async move {
+                    let mut to = tokio::net::TcpStream::connect(leads_to).await?;
+                    tokio::io::copy_bidirectional(&mut from, &mut to).await
+                });
+            }
+        }));
+        Ok(())
+    }
+
+    async fn cut(&mut self) {
+        if let Some(work) = self.work.take() {
+            work.abort();
+            work.await.ok();
+        }
+    }
+}
+
+/// Status, votes and output of a HealthCheck.
+async fn check(plane: &ControlPlane, name: &str) -> Result<(String, String, String)> {
+    let check = plane.get("foresail.dev/v1alpha1", "HealthCheck", "default", name).await?;
+    let text = |field: &str| check["status"][field].as_str().unwrap_or_default().to_owned();
+    Ok((text("status"), text("votes"), text("output")))
+}
+
+async fn wait_for_check(plane: &ControlPlane, name: &str, status: &str, votes: &str) -> Result<()> {
+    wait::until(&format!("{name}: {status}, votes {votes}"), Duration::from_secs(40), || async {
+        let told = check(plane, name).await?;
+        ensure!(told.0 == status && told.1.contains(votes), "{told:?}");
+        Ok::<_, anyhow::Error>(())
+    })
+    .await
+}
+
+/// Queries of a Prometheus, with bounds.
+async fn watch_by_query(plane: &ControlPlane) -> Result<()> {
+    let checks = [
+        ("up-1", json!({"query": "sum(up)", "failBelow": "1"})),
+        ("up-2", json!({"query": "max(up)", "warnBelow": "1"})),
+        ("up-3", json!({"query": "min(up)"})),
+        ("too-many", json!({"query": "count(up)", "warnAbove": "0", "unit": " targets"})),
+        ("nothing", json!({"query": "sum(no_such_series)"})),
+    ];
+    for (name, query) in checks {
+        let spec = json!({"promql": query, "interval": "1s", "timeout": "1s"});
+        plane.apply_object(object("HealthCheck", name, &spec)).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_component_is_down_by_quorum_and_one_instances_broken_way_is_shown_as_such() -> Result<()> {
+    let (plane, access) = plane().await?;
+    let load = Counter::new("requests_total", Shape::constant(1.0), jiff::Timestamp::now());
+    let exporter = LoadExporter::start(vec![load]).await?;
+    let mut prometheus = Prometheus::setup().scrape("load", &[exporter.target()]).start().await?;
+    let mut road = Road::to(prometheus.address()).await?;
+    let chat = Chat::of(&plane).await?;
+    watch_by_query(&plane).await?;
+    let direct = prometheus.url();
+    let _one = start(&access, &["--instance", "one", "--prometheus-url", &direct]).await?;
+    let mut two = start(&access, &["--instance", "two", "--prometheus-url", &direct]).await?;
+    let detour = format!("http://127.0.0.1:{}", road.listens);
+    let three = start(&access, &["--instance", "three", "--prometheus-url", &detour]).await?;
+
+    for name in ["up-1", "up-2", "up-3"] {
+        wait_for_check(&plane, name, "pass", "0/3").await?;
+    }
+    wait_for_check(&plane, "too-many", "warn", "0/3").await?;
+    ensure!(check(&plane, "too-many").await?.2.contains("1 targets is above 0 targets"));
+    wait_for_check(&plane, "nothing", "fail", "3/3").await?;
+
+    // Whoever doesn't lead relays as well.
+    let payload = json!({"version": "4", "groupKey": "g", "status": "firing", "alerts": [{
+        "status": "firing", "labels": {"alertname": "HighLatency"}, "annotations": {"summary": "p99 above 1 s"},
+        "startsAt": "2026-11-20T10:00:00Z", "fingerprint": "f",
+    }]});
+    let relay = format!("{}/webhooks/alertmanager/default/oncall", two.url());
+    let answer = wait::client()?.post(&relay).json(&payload).send().await?;
+    ensure!(answer.status() == 200, "{}", answer.text().await?);
+    ensure!(chat.heard(&["p99 above 1 s"]), "{:?}", chat.messages());
+
+    // One way is cut: its votes don't count, and its instance is named, by itself as well.
+    road.cut().await;
+    for name in ["up-1", "up-2", "up-3"] {
+        wait_for_check(&plane, name, "pass", "0/2").await?;
+    }
+    wait::until("the instance whose way is cut is named", Duration::from_secs(20), || async {
+        let (_, body) = get(&format!("{}/health?verbose", three.url())).await?;
+        let notes = body["notes"].to_string();
+        ensure!(notes.contains("three"), "{notes}");
+        Ok::<_, anyhow::Error>(())
+    })
+    .await?;
+    // With two left, nobody can say whose way it is: degraded, not down.
+    two.kill();
+    wait_for_check(&plane, "up-1", "warn", "1/2").await?;
+    // Down for both is down.
+    prometheus.stop();
+    wait_for_check(&plane, "up-1", "fail", "2/2").await?;
+    prometheus.start().await?;
+    road.mend().await?;
+    wait_for_check(&plane, "up-1", "pass", "0/2").await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

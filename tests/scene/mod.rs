@@ -4,11 +4,13 @@
 #![allow(dead_code, reason = "each scene uses a part of it")]
 #![allow(clippy::expect_used, clippy::panic, reason = "all of this file is test code")]
 
+pub(crate) mod chat;
+
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
@@ -116,12 +118,30 @@ impl Scene {
         Ok(found.status.and_then(|status| status.ready_replicas).unwrap_or(0).unsigned_abs())
     }
 
-    /// Sets the replicas as a person with `kubectl scale` does.
+    /// Sets a deployment's replicas as a person with `kubectl scale` does.
     pub(crate) async fn scale_by_hand(&self, name: &str, replicas: u32) -> Result<()> {
-        let patch = json!({"spec": {"replicas": replicas}});
-        let parameters = PatchParams { field_manager: Some("kubectl".into()), ..PatchParams::default() };
-        self.deployments().patch_scale(name, &parameters, &Patch::Merge(patch)).await?;
-        Ok(())
+        by_hand(&self.deployments(), name, replicas).await
+    }
+
+    /// Sets a stateful set's replicas as a person with `kubectl scale` does.
+    pub(crate) async fn scale_set_by_hand(&self, name: &str, replicas: u32) -> Result<()> {
+        by_hand(&Api::<StatefulSet>::default_namespaced(self.plane.client()), name, replicas).await
+    }
+
+    /// Waits until the decision of a policy, as its status tells it, contains these words, and returns its sentence.
+    pub(crate) async fn wait_for_decision(
+        &self,
+        policy: &str,
+        words: &str,
+        patience: Duration,
+    ) -> Result<String> {
+        wait::until(&format!("{policy} decided by {words:?}"), patience, || async {
+            let decision = self.policy(policy).await?["status"]["decision"].clone();
+            let told = ["message", "candidates", "limits"].map(|part| decision[part].to_string()).join(" ");
+            ensure!(told.contains(words), "{told}");
+            Ok(told)
+        })
+        .await
     }
 
     pub(crate) async fn policy(&self, name: &str) -> Result<Value> {
@@ -203,6 +223,16 @@ impl Scene {
     }
 }
 
+async fn by_hand<K>(api: &Api<K>, name: &str, replicas: u32) -> Result<()>
+where
+    K: Clone + serde::de::DeserializeOwned,
+{
+    let patch = json!({"spec": {"replicas": replicas}});
+    let parameters = PatchParams { field_manager: Some("kubectl".into()), ..PatchParams::default() };
+    api.patch_scale(name, &parameters, &Patch::Merge(patch)).await?;
+    Ok(())
+}
+
 /// A policy that follows the requests to application `web`, for the deployment `name`.
 pub(crate) fn policy(name: &str, patch: &Value) -> Value {
     let mut policy = json!({
@@ -247,4 +277,12 @@ pub(crate) fn workload(kind: &str, name: &str, replicas: u32) -> Value {
 /// Seconds from now, as a duration to wait or 0 when it is past.
 pub(crate) fn until(at: Timestamp) -> Duration {
     at.duration_since(Timestamp::now()).try_into().unwrap_or(Duration::ZERO)
+}
+
+/// One of Foresail's own resources, in namespace default.
+pub(crate) fn object(kind: &str, name: &str, spec: &Value) -> Value {
+    json!({
+        "apiVersion": "foresail.dev/v1alpha1", "kind": kind,
+        "metadata": {"name": name, "namespace": "default"}, "spec": spec,
+    })
 }

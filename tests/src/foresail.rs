@@ -161,6 +161,16 @@ impl Foresail {
         Ok(values.sum())
     }
 
+    /// How many series a metric has.
+    ///
+    /// # Errors
+    /// Fails when it does not answer.
+    pub async fn series(&self, name: &str) -> Result<usize> {
+        let page = self.metrics().await?;
+        let is = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+        Ok(page.lines().filter(is).count())
+    }
+
     /// Asks it to end (SIGTERM) and waits for that, at most `patience`.
     ///
     /// # Errors

@@ -7,10 +7,12 @@
 #![allow(clippy::missing_panics_doc)]
 
 pub mod assets;
+pub mod audit;
 pub mod chart;
 pub mod control_plane;
 pub mod exporter;
 pub mod foresail;
+pub mod idle;
 pub mod kubelets;
 pub mod net;
 pub mod process;

@@ -52,6 +52,11 @@ impl Version {
         self.minor >= 23
     }
 
+    /// Whether a ReplicaSet goes by the deletion cost of its pods.
+    pub fn has_deletion_cost(self) -> bool {
+        self.minor >= 22
+    }
+
     pub(super) fn opens_an_insecure_port(self) -> bool {
         self.minor < 23
     }

@@ -17,7 +17,6 @@ const USER: &str = "postgres";
 pub struct PostgreSql {
     process: Process,
     port: u16,
-    #[allow(dead_code, reason = "its files live as long as the server")]
     dir: TempDir,
 }
 
@@ -40,10 +39,7 @@ impl PostgreSql {
         initdb.args(["--username", USER, "--auth=scram-sha-256", "--no-sync", "--pgdata"]).arg(&data);
         initdb.arg(format!("--pwfile={}", password.display())).current_dir(&data);
         run(&mut initdb)?;
-        let mut command = command_as(USER, assets::program("postgres")?);
-        command.arg("-D").arg(&data).args(["-h", "127.0.0.1", "-p", &port.to_string(), "-k", "", "-F"]);
-        command.current_dir(&data);
-        let process = Process::start("postgresql", command, dir.path())?;
+        let process = spawn(&dir, port)?;
         wait::tcp(port, PATIENCE).await?;
         Ok(Self { process, port, dir })
     }
@@ -62,4 +58,22 @@ impl PostgreSql {
     pub fn stop(&mut self) {
         self.process.kill();
     }
+
+    /// Starts it again on the same port, with its data.
+    ///
+    /// # Errors
+    /// Fails when it does not come up.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.process.kill();
+        self.process = spawn(&self.dir, self.port)?;
+        wait::tcp(self.port, PATIENCE).await
+    }
+}
+
+fn spawn(dir: &TempDir, port: u16) -> Result<Process> {
+    let data = dir.path().join("data");
+    let mut command = command_as(USER, assets::program("postgres")?);
+    command.arg("-D").arg(&data).args(["-h", "127.0.0.1", "-p", &port.to_string(), "-k", "", "-F"]);
+    command.current_dir(&data);
+    Process::start("postgresql", command, dir.path())
 }

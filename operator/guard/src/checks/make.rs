@@ -15,6 +15,7 @@ use probes::{
 };
 use reqwest::Client as HttpClient;
 use secrecy::SecretString;
+use sources::breaker::Limits;
 use sources::prometheus::{Auth, Config, Prometheus};
 use tokio::sync::Mutex;
 
@@ -42,7 +43,9 @@ fn missing(error: String) -> (Reason, String) {
 impl Maker {
     /// A maker whose checks share one set of clients.
     pub(super) fn new(shared: Shared) -> Self {
-        Self { shared, pool: sources::Pool::default(), clients: Mutex::default() }
+        // Checks ask at their own pace: a circuit that stays open would tell of an outage that is over.
+        let limits = Limits { failures: u32::MAX, ..Limits::default() };
+        Self { shared, pool: sources::Pool::new(limits), clients: Mutex::default() }
     }
 
     /// The check as it is run; one that can't be made fails with the reason.
