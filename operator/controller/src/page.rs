@@ -237,9 +237,10 @@ pub(crate) fn entry(
         .iter()
         .map(|l| page::LimitEntry { reason: l.reason.to_string(), message: l.message.clone() })
         .collect();
+    // A limit that no longer bites is no news, nor is one that bites again: only a reason that wasn't told yet.
     let same = |e: &page::DecisionEntry| {
-        let words = |limits: &[page::LimitEntry]| limits.iter().map(|l| l.reason.clone()).collect::<Vec<_>>();
-        e.outcome == outcome && e.to == to && words(&e.limits) == words(&limits)
+        let told = |limit: &page::LimitEntry| e.limits.iter().any(|l| l.reason == limit.reason);
+        e.outcome == outcome && e.to == to && limits.iter().all(told)
     };
     if outcome != page::Outcome::Scaled && last.is_some_and(same) {
         return None;

@@ -126,7 +126,7 @@ impl<'a> Page<'a> {
             series.keep_last(KEPT);
         }
         if moment.ours.scored {
-            let fewer = f64::from(moment.hpa.current) - f64::from(moment.ours.current);
+            let fewer = f64::from(self.stage.peak()) - f64::from(moment.ours.current);
             self.saved += fewer * 15.0 / 3_600.0;
         }
         let going_on = |kind| script.at(moment.elapsed).any(|s| s.kind == kind);
@@ -162,9 +162,10 @@ impl<'a> Page<'a> {
             .iter()
             .map(|l| LimitEntry { reason: l.reason.to_string(), message: l.message.clone() })
             .collect();
-        let words = |limits: &[LimitEntry]| limits.iter().map(|l| l.reason.clone()).collect::<Vec<_>>();
+        // As in the controller: only a reason that wasn't told yet is news.
         let same = self.decisions.first().is_some_and(|last| {
-            last.outcome == outcome && last.to == r.target && words(&last.limits) == words(&limits)
+            let told = |limit: &LimitEntry| last.limits.iter().any(|l| l.reason == limit.reason);
+            last.outcome == outcome && last.to == r.target && limits.iter().all(told)
         });
         if same && outcome == Outcome::Held {
             return;
@@ -295,7 +296,7 @@ impl<'a> Page<'a> {
             lead_time_seconds: r.lead.as_secs() as u32,
             saved: Some(Saved {
                 replica_hours: self.saved,
-                against: "an HPA at 70 % CPU on the same load".to_owned(),
+                against: format!("{} replicas all day", self.stage.peak()),
                 since: self.stage.start(),
             }),
             backtest: None,

@@ -159,6 +159,12 @@ impl Stage {
         self.load.history().between(time::before(end, Duration::from_secs(86_400)), end)
     }
 
+    /// The replicas that the busiest minute of the known weeks needed: what one would run without any autoscaler.
+    pub(super) fn peak(&self) -> u32 {
+        let most = self.load.history().iter().filter_map(|(_, value)| value).fold(0.0, f64::max);
+        (most / PER_REPLICA).ceil() as u32
+    }
+
     /// The model behind the forecasts at `now`, and how good it is.
     pub(super) fn standing(&self, now: Timestamp) -> Option<Arc<forecast::Standing>> {
         self.issued.at(now).map(|issue| Arc::clone(&issue.standing))

@@ -46,6 +46,9 @@ export function relative(time, now) {
   return s > 0 ? `in ${span(s)}` : `${span(-s)} ago`;
 }
 
+// What is expected and due already is about to happen, however old the picture.
+export const expected = (time, now) => (Date.parse(time) <= now ? 'now' : relative(time, now));
+
 export function seasons(list) {
   const names = { 86400: 'daily', 604800: 'weekly', 3600: 'hourly', 43200: 'twice a day' };
   return list.map((s) => names[s] ?? `every ${span(s)}`).join(' and ');

@@ -3,7 +3,7 @@
 import { html, useState } from '../vendor/htm-preact.js';
 import { state, now } from './store.js';
 import { useStore, useTick, Chip, Spark, Gauge, Empty, standingWords } from './parts.js';
-import { number, plural, relative } from './format.js';
+import { number, plural, expected } from './format.js';
 
 const PAGE = 100;
 
@@ -24,7 +24,7 @@ function Totals({ policies }) {
   return html`<dl class="tiles">
     <div><dt>Policies</dt><dd>${number(policies.length)}</dd><dd class="note">${attention ? html`<span class="warn-text">${plural(attention, 'policy').replace('policys', 'policies')} to look at</span>` : 'all in order'}</dd></div>
     <div><dt>Replicas</dt><dd>${number(current)}${desired !== current ? html`<span class="to"> → ${number(desired)}</span>` : ''}</dd><dd class="note">${number(sum((p) => p.replicas.ready))} ready</dd></div>
-    <div><dt>Forecasts trusted</dt><dd>${number(trusted)}<span class="of"> of ${number(policies.length)}</span></dd><dd class="note">the others scale reactively</dd></div>
+    <div><dt>Forecasts trusted</dt><dd>${number(trusted)}<span class="of"> of ${number(policies.length)}</span></dd><dd class="note">${trusted === policies.length ? 'none scales by the load alone' : 'the others scale reactively'}</dd></div>
     <div><dt>Saved so far</dt><dd>${number(saved)}</dd><dd class="note">replica-hours against static peak</dd></div>
   </dl>`;
 }
@@ -44,7 +44,7 @@ function Row({ p }) {
       <${Gauge} replicas=${p.replicas}/><span class="sub">${p.replicas.min} to ${p.replicas.max}</span></td>
     <td role="cell" class="need"><span class="cap">Need</span><span class="big">${number(p.need)}</span><span class="sub">${p.driver || ' '}</span></td>
     <td role="cell" class="standing"><span class="cap">Forecast</span><${Chip} kind=${s.kind} title=${p.standing.message}>${s.word}</${Chip}><span class="sub">${s.more}</span></td>
-    <td role="cell" class="next"><span class="cap">Next change</span>${p.nextChange ? html`<span class="big">${relative(p.nextChange.at, t)}<span class="to"> → ${p.nextChange.replicas}</span></span><span class="sub">${p.nextChange.reason}</span>` : html`<span class="sub">none expected</span>`}</td>
+    <td role="cell" class="next"><span class="cap">Next change</span>${p.nextChange ? html`<span class="big">${expected(p.nextChange.at, t)}<span class="to"> → ${p.nextChange.replicas}</span></span><span class="sub">${p.nextChange.reason}</span>` : html`<span class="sub">none expected</span>`}</td>
     ${p.attention && html`<td role="cell" class="trouble"><b>${p.attention.reason}</b> ${p.attention.message}</td>`}
   </tr>`;
 }

@@ -4,7 +4,7 @@ import { html, useEffect, useMemo, useRef, useState } from '../vendor/htm-preact
 import { state, get, now } from './store.js';
 import { useStore, useTick, Chip, Time, Ago, Glyph, Empty, standingWords, standingSentence } from './parts.js';
 import { LoadChart, ReplicaChart, loadColumns, replicaColumns } from './chart.js';
-import { clock, number, percent, relative, span, withUnit } from './format.js';
+import { clock, number, percent, span, withUnit, expected } from './format.js';
 
 const RANGES = [['3 h', 3 * 3600], ['12 h', 12 * 3600], ['2 days', 2 * 86400], ['7 days', 7 * 86400]];
 
@@ -49,7 +49,7 @@ function Tiles({ p }) {
     <div><dt>Need now</dt><dd>${number(p.need)}</dd><dd class="note">${p.driver || 'nothing to go by'}</dd></div>
     <div><dt>Load</dt><dd>${number(metric?.value)}<span class="of"> ${metric?.unit}</span></dd><dd class="note">${metric?.absence ? html`<span class="warn-text">${metric.absence.reason}</span>` : `${number(metric?.target)} per replica${metric?.ageSeconds !== null && metric?.ageSeconds !== undefined ? ` · ${span(metric.ageSeconds)} old` : ''}`}</dd></div>
     <div><dt>Forecast</dt><dd class="word">${s.word}</dd><dd class="note">${s.more || ' '}</dd></div>
-    <div><dt>Next change</dt><dd>${p.nextChange ? html`<span class="nb">${relative(p.nextChange.at, now())}</span> <span class="to"> → ${p.nextChange.replicas}</span>` : '–'}</dd><dd class="note">${p.nextChange?.reason ?? 'none expected'}</dd></div>
+    <div><dt>Next change</dt><dd>${p.nextChange ? html`<span class="nb">${expected(p.nextChange.at, now())}</span> <span class="to"> → ${p.nextChange.replicas}</span>` : '–'}</dd><dd class="note">${p.nextChange?.reason ?? 'none expected'}</dd></div>
     <div><dt>Pods ready within</dt><dd>${p.startup ? span(p.startup.p95Seconds) : '–'}</dd><dd class="note">looks ${span(p.leadTimeSeconds)} ahead</dd></div>
     <div><dt>Saved</dt><dd>${p.saved ? number(p.saved.replicaHours) : '–'}<span class="of"> replica-h</span></dd><dd class="note">${p.saved ? `against ${p.saved.against}` : 'not known yet'}</dd></div>
   </dl>`;
@@ -75,7 +75,7 @@ function Charts({ p, metric, setMetric }) {
   const latest = measured >= 0 ? columns[0][measured] : now() / 1000;
   const xRange = [columns[0][0] ?? latest - range, Math.max(end, latest) + range * 0.02];
   const available = metric.recent ? metric.recent.values.length * metric.recent.step.secs : 0;
-  const words = `Load of ${metric.name}: ${withUnit(metric.value, metric.unit)} now; ready replicas can carry ${withUnit(columns[2].filter((v) => v !== null).pop() ?? null, metric.unit)}. ${p.nextChange ? `Expected: ${p.nextChange.replicas} replicas ${relative(p.nextChange.at, now())}.` : ''}`;
+  const words = `Load of ${metric.name}: ${withUnit(metric.value, metric.unit)} now; ready replicas can carry ${withUnit(columns[2].filter((v) => v !== null).pop() ?? null, metric.unit)}. ${p.nextChange ? `Expected: ${p.nextChange.replicas} replicas ${expected(p.nextChange.at, now())}.` : ''}`;
   return html`<section class="panel" aria-labelledby="charts">
     <div class="panel-head"><h2 id="charts">Load, capacity and forecast</h2>
       ${p.metrics.length > 1 && html`<div class="segments" role="group" aria-label="Metric">${p.metrics.map((m) => html`<button key=${m.name} aria-pressed=${m.name === metric.name} onClick=${() => setMetric(m.name)}>${m.name}</button>`)}</div>`}
