@@ -169,7 +169,7 @@ async fn a_burst_is_worked_off_within_the_promise_and_an_outage_of_the_broker_re
     let learnt = &scene.policy("consumer").await?["status"]["capacity"][0];
     let each: f64 = learnt["perReplica"].as_str().unwrap_or_default().parse().unwrap_or_default();
     println!("learnt: {learnt}");
-    ensure!(learnt["source"] == "Learnt" && (0.6..=1.2).contains(&(each / EACH as f64)), "{learnt}");
+    ensure!(learnt["source"] == "Learnt" && (0.5..=1.1).contains(&(each / EACH as f64)), "{learnt}");
 
     produce(&server, 3_000).await?;
     server.stop();
@@ -256,17 +256,17 @@ async fn idle_consumers_go_first_and_an_empty_queue_sleeps_until_enough_waits() 
         }
     }
     scene.wait_for_replicas("worker", 4..=4, patience).await?;
-    wait::until("one pod to go", patience, || async {
-        let left: Vec<String> = pods(&scene).await?.iter().map(ResourceExt::name_any).collect();
-        ensure!(left.len() == 4, "{left:?}");
-        let costs = pods(&scene).await?.iter().map(|pod| pod.annotations().clone()).collect::<Vec<_>>();
-        ensure!(!left.contains(&oldest), "{oldest} was idle, and {left:?} stay with {costs:?}");
-        Ok(())
+    let left = wait::until("one pod to go", patience, || async {
+        let left = pods(&scene).await?;
+        ensure!(left.len() == 4, "{} are left", left.len());
+        Ok(left)
     })
     .await?;
-    for pod in pods(&scene).await? {
-        let cost = pod.annotations().get("controller.kubernetes.io/pod-deletion-cost");
-        ensure!(cost.is_some_and(|cost| cost == "2"), "{}: {cost:?}", pod.name_any());
+    for pod in left {
+        let cost = pod.annotations().get("controller.kubernetes.io/pod-deletion-cost").map(String::as_str);
+        let idle = pod.name_any() == oldest;
+        ensure!(cost == (!idle).then_some("2"), "{}: {cost:?}", pod.name_any());
+        ensure!(!idle || !scene.plane.version().has_deletion_cost(), "the idle one should have gone");
     }
 
     // Nothing waits: everybody goes. What is below the threshold wakes nobody; one more does.

@@ -1,5 +1,6 @@
 //! The promise of a queue, replayed:
-//! `cargo run --release -p backtest --example queues [-- DIR] [--within SECONDS] [--only NAME]`.
+//! `cargo run --release -p backtest --example queues [-- DIR] [--within SECONDS] [--only NAME]
+//! [--thresholds N]`.
 //!
 //! Without a folder the built-in shapes of arrivals are replayed; with one, each CSV of it (`timestamp,value`, messages
 //! per second), scaled so that its highest arrivals keep thirty consumers busy.
@@ -12,6 +13,7 @@ use backtest::{ProofScene, parse_csv, prove, scenes};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut folder = None;
+    let mut thresholds = 12;
     let mut only = None;
     let mut within = Duration::from_secs(120);
     let mut arguments = std::env::args().skip(1);
@@ -20,6 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "--within" => {
                 within = Duration::from_secs(arguments.next().ok_or("--within needs seconds")?.parse()?);
             }
+            "--thresholds" => thresholds = arguments.next().ok_or("--thresholds needs a number")?.parse()?,
             "--only" => only = arguments.next(),
             other => folder = Some(other.to_owned()),
         }
@@ -30,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     scenes.retain(|scene| only.as_ref().is_none_or(|name| scene.name.contains(name)));
     println!("promise: no message older than {}s", within.as_secs());
-    print!("{}", prove(&scenes, within)?.table());
+    print!("{}", prove(&scenes, within, thresholds)?.table());
     Ok(())
 }
 

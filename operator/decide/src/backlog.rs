@@ -118,7 +118,7 @@ impl Queue<'_> {
 
 /// How many evenly loaded consumers `n` are worth: of partitions that are dealt out, the consumer with the most of them
 /// sets the pace. Seven partitions on three consumers are worked off as fast as by 7/3 of a consumer.
-fn at_work(n: u32, partitions: Option<u32>) -> f64 {
+pub(crate) fn at_work(n: u32, partitions: Option<u32>) -> f64 {
     match partitions.filter(|p| *p > 0) {
         Some(partitions) if n > 0 => f64::from(partitions) / f64::from(partitions.div_ceil(n)),
         _ => f64::from(n),

@@ -19,6 +19,9 @@ const PEAK_WINDOW: Duration = Duration::from_secs(1_800);
 /// many times faster.
 const TRUSTED_PACE: f64 = 3.0;
 
+/// Consumers change once in many minutes: what would be several steps is one.
+const SELDOM_PACE: f64 = 2.5;
+
 /// What the forecast says about the way down.
 pub(crate) struct Foreseen {
     /// Replicas that will be wanted again soon.
@@ -27,6 +30,8 @@ pub(crate) struct Foreseen {
     pub(crate) trusted: bool,
     /// Nothing is there to do: every queue is empty, and nothing comes.
     pub(crate) idle: bool,
+    /// Only queues decide, whose consumers change seldom.
+    pub(crate) seldom: bool,
 }
 
 /// Reasons to hold everything that is there.
@@ -142,6 +147,10 @@ pub(crate) fn slow(
     trail.at_least(foreseen.keep.min(current), LimitReason::NeededSoon, || {
         format!("the forecast wants {} replicas again within minutes", foreseen.keep)
     });
+    // Consumers of a queue that stays empty have nothing to do: step by step they would do it for hours.
+    if foreseen.idle {
+        return;
+    }
     dead_band(trail, policy, current);
     steps(trail, policy, current, history, foreseen, now);
 }
@@ -167,7 +176,11 @@ fn steps(
     if trail.replicas() >= current {
         return;
     }
-    let pace = if foreseen.trusted { TRUSTED_PACE } else { 1.0 };
+    let pace = match (foreseen.trusted, foreseen.seldom) {
+        (true, _) => TRUSTED_PACE,
+        (false, true) => SELDOM_PACE,
+        (false, false) => 1.0,
+    };
     let minute = time::before(now, Duration::from_secs(60));
     let removed: i64 =
         history.scale_events.iter().filter(|e| e.at > minute && e.change < 0).map(|e| -e.change).sum();
@@ -178,8 +191,7 @@ fn steps(
     trail.at_least(floor, LimitReason::DownStep, || {
         format!("at most {step} of {start} replicas are removed in a minute, {removed} already were")
     });
-    // Half of the peak would be there for hours before a workload sleeps.
-    if foreseen.trusted || foreseen.idle {
+    if foreseen.trusted {
         return;
     }
     let peak = extremes(&history.supplied, time::before(now, PEAK_WINDOW)).map_or(current, |(_, high)| high);

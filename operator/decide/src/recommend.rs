@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use series::time;
 
 use crate::ascend;
+use crate::backlog::at_work;
 use crate::calendar::{self, InForce};
 use crate::candidates::{self, Found, MostReason, Scene};
 use crate::descend::{self, Foreseen};
@@ -32,8 +33,10 @@ const NO_BENEFIT_FOR: Duration = Duration::from_secs(3_600);
 const BENEFIT_AFTER: Duration = Duration::from_secs(120);
 /// Less than this share of the expected gain is no gain.
 const LEAST_BENEFIT: f64 = 0.1;
+/// Where more waits than is worked off in this share of the promise, consumers don't keep up.
+const HALF_OF_THE_PROMISE: f64 = 0.5;
 /// The way down of consumers waits this many dwells.
-const DOWN_DWELLS: u32 = 3;
+const DOWN_DWELLS: u32 = 2;
 
 /// A recommendation, and what the next decision must remember.
 #[derive(Clone, Debug, PartialEq)]
@@ -249,6 +252,7 @@ fn limited(
         // A replayed stance was replayed at this pace.
         trusted: (scene.stance.foresight.is_some() || scene.replayed)
             && metrics.iter().all(|(_, found)| found.dropped.is_none() && !found.surge),
+        seldom: metrics.iter().all(|(m, _)| matches!(m.policy.kind, MetricKind::Backlog(_))),
         idle: metrics.iter().all(|(_, found)| found.idle),
     };
     descend::slow(&mut trail, policy, current, next, &foreseen, now);
@@ -343,11 +347,9 @@ fn watch_benefit(
     now: Timestamp,
     lead: Duration,
 ) {
-    if !matches!(metric.policy.kind, MetricKind::Backlog(_)) {
-        return;
-    }
-    let served = metric.observed.and_then(|o| o.queue).and_then(|q| q.served);
-    let Some(served) = crate::validate::sane(served) else { return };
+    let MetricKind::Backlog(backlog) = &metric.policy.kind else { return };
+    let queue = metric.observed.and_then(|o| o.queue);
+    let Some(served) = crate::validate::sane(queue.and_then(|q| q.served)) else { return };
     let Some(mut up) = next.last_up else { return };
     let since = time::since(now, up.at);
     let Some(before) = up.served else {
@@ -357,14 +359,18 @@ fn watch_benefit(
         }
         return;
     };
-    let settled = observation.replicas.ready >= up.to && since >= lead + BENEFIT_AFTER;
+    // Those who came one by one paused all of them: what the last minutes show counts from the last one on.
+    let complete = metric.memory.throughput.since.map_or(Duration::ZERO, |at| time::since(now, at));
+    let settled = observation.replicas.ready >= up.to && complete >= BENEFIT_AFTER;
     if !settled || up.from == 0 || before <= 0.0 {
         return;
     }
     next.last_up = None;
-    let expected = before * f64::from(up.to - up.from) / f64::from(up.from);
-    // Consumers without work waiting can't show what they can do.
-    let busy = metric.fresh.is_some_and(|backlog| backlog > served * 5.0);
+    let partitions = queue.and_then(|q| q.partitions);
+    let expected = before * (at_work(up.to, partitions) / at_work(up.from, partitions) - 1.0);
+    // Consumers that keep up with what arrives can't show what they could do.
+    let much = served * HALF_OF_THE_PROMISE * backlog.drain_within.as_secs_f64();
+    let busy = metric.fresh.is_some_and(|waiting| waiting > much);
     if busy && served - before < LEAST_BENEFIT * expected {
         metric.memory.no_benefit =
             Some(NoBenefit { replicas: up.to, until: time::after(now, NO_BENEFIT_FOR) });

@@ -11,8 +11,8 @@ const LEAST_WEIGHT: f64 = 4.0;
 const LOWER: f64 = 1.2816;
 const LONGEST_STEP: Duration = Duration::from_secs(60);
 const QUICKLY_UP: f64 = 0.5;
-/// Rates are measured over as long as this: a rebalance in it makes them too low.
-const SETTLED: Duration = Duration::from_secs(150);
+/// Rates are measured over up to two minutes: a change of consumers in it makes them too low or too high.
+const SETTLED: Duration = Duration::from_secs(120);
 
 /// Faded mean and spread of messages per second and consumer, from looks at consumers that had work waiting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -113,11 +113,11 @@ mod tests {
         for i in 0..20 {
             throughput.observe(at(i), 400.0, 4, 100_000.0);
         }
-        for i in 20..29 {
+        for i in 20..28 {
             throughput.observe(at(i), 400.0, 8, 100_000.0);
         }
         assert!((throughput.per_consumer().unwrap() - 100.0).abs() < 1e-6, "the new ones have just come");
-        for i in 29..38 {
+        for i in 28..36 {
             throughput.observe(at(i), 400.0, 1, 100_000.0);
         }
         assert!(

@@ -8,7 +8,7 @@ use decide::{
     BacklogPolicy, CalendarWindow, CandidateReason, Capacity, Fallback, ForecastUse, ForeignWrite, Health,
     History, LimitReason, MetricHistory, MetricKind, MetricObservation, MetricPolicy, Mode, NoBenefit,
     Observation, Outlook, Pause, Plan, Policy, QueueObservation, Recommendation, Run, ScaleEvent, Source,
-    Standing, Startup, plan, recommend,
+    Standing, Startup, Utilisation, plan, recommend,
 };
 use jiff::Timestamp;
 use rstest::rstest;
@@ -206,10 +206,10 @@ fn a_queue_goes_to_sleep_and_wakes_up(
 }
 
 #[test]
-fn an_empty_queue_puts_all_of_its_consumers_to_sleep_within_a_quarter_of_an_hour() {
+fn an_empty_queue_puts_all_of_its_consumers_to_sleep_after_the_stabilization_window() {
     let mut c = queue(12, 0.0, 0.0).with(|c| c.policy.min_replicas = 0);
     c.history.supplied = vec![Run { from: ago(3_000), to: ago(0), replicas: 12 }];
-    for tick in 0..60 {
+    for tick in 0..21 {
         let decision = recommend(&c.policy, &c.seen, &c.history, ahead(tick * 15));
         let (from, to) = (c.seen.replicas.spec, decision.recommendation.target);
         c.history = decision.history;
@@ -218,9 +218,28 @@ fn an_empty_queue_puts_all_of_its_consumers_to_sleep_within_a_quarter_of_an_hour
         c.seen.metrics[0].reading = Reading::Fresh(Sample::new(ahead((tick + 1) * 15), 0.0).unwrap());
     }
     assert_eq!(c.seen.replicas.spec, 0, "{:#?}", c.history.scale_events);
-    let woken = c.with(|c| c.seen.metrics[0].reading = Reading::Fresh(Sample::new(ahead(900), 5.0).unwrap()));
-    let decision = recommend(&woken.policy, &woken.seen, &woken.history, ahead(900));
+    let woken = c.with(|c| c.seen.metrics[0].reading = Reading::Fresh(Sample::new(ahead(330), 5.0).unwrap()));
+    let decision = recommend(&woken.policy, &woken.seen, &woken.history, ahead(330));
     assert_eq!(decision.recommendation.target, 1, "{:#?}", decision.recommendation);
+}
+
+#[test]
+fn what_was_learnt_of_a_replica_takes_the_place_of_its_target() {
+    let mut c = case(10, 1_000.0).with(|c| {
+        c.policy.metrics[0].capacity = Capacity::Learnt;
+        c.policy.forecast = ForecastUse::Off;
+    });
+    assert_eq!(c.decide().target, 10, "nothing is known yet: the target of 100 counts");
+    // A replica is fully used at 250 a second: 0.8 of that are 200.
+    let mut memory = MetricHistory::default();
+    for look in 0..1_000_u32 {
+        let load = 80.0 + 100.0 * f64::from(look % 10) / 9.0;
+        c.seen.metrics[0].utilisation = Some(Utilisation { load, used: load / 250.0 });
+        memory = recommend(&c.policy, &c.seen, &c.history, now()).history.metrics["load"].clone();
+        c.history.metrics.insert("load".into(), memory.clone());
+    }
+    let carried = c.decide().candidates[0].replicas.unwrap();
+    assert_eq!(carried, 5, "{memory:?}: {:#?}", c.decide().candidates);
 }
 
 #[test]

@@ -63,8 +63,13 @@ pub struct QueueScore {
     pub consumer_hours: f64,
     /// Consumer-hours over the work there was: what consumers that are never idle would take.
     pub over_work: f64,
-    /// Changes of membership an hour.
+    /// Consumer-hours over those of the fewest whole consumers that carry the arrivals of each minute, each with whole
+    /// partitions: what nobody can do without, however well they foresee.
+    pub over_least: f64,
+    /// Changes of the consumers asked for, an hour.
     pub changes_per_hour: f64,
+    /// Times an hour that a consumer joined or left: those of one change come up one after the other.
+    pub rebalances_per_hour: f64,
     /// The largest age of a message, in seconds.
     pub oldest_seconds: f64,
 }
@@ -79,13 +84,14 @@ pub fn replay_queue(
     let mut line = Line::new(load, queue);
     let first = (f64::from(load.arrivals()[0]) / queue.per_consumer).ceil() as u32 + 1;
     let mut plant = Plant::new(world, first.clamp(1, world.max_replicas));
-    let (mut late, mut scored, mut paid, mut changes) = (0u64, 0u64, 0.0, 0u64);
+    let (mut late, mut scored, mut paid, mut changes, mut joins) = (0u64, 0u64, 0.0, 0u64, 0u64);
     let (mut work, mut oldest, mut members, mut paused_until) = (0.0, 0.0f64, plant.ready(), 0);
     for second in 0..load.seconds() {
         if second > 0 && second % 15 == 0 {
             let view = line.view(second, plant.spec(), plant.ready());
             let wanted = scaler.decide(&view, plant.startups()).clamp(world.min_replicas, world.max_replicas);
             if wanted != plant.spec() {
+                changes += u64::from(second >= RUN_IN as usize);
                 plant.scale(second, wanted);
             }
         }
@@ -93,7 +99,7 @@ pub fn replay_queue(
         if plant.ready() != members {
             members = plant.ready();
             paused_until = second + queue.rebalance;
-            changes += u64::from(second >= RUN_IN as usize);
+            joins += u64::from(second >= RUN_IN as usize);
         }
         let working = if second < paused_until { 0 } else { members };
         let age = line.step(second, working);
@@ -109,9 +115,28 @@ pub fn replay_queue(
         late_percent: 100.0 * late as f64 / scored.max(1) as f64,
         consumer_hours: paid / 3_600.0,
         over_work: paid / f64::max(work, f64::MIN_POSITIVE),
+        over_least: paid / f64::max(least(load, queue), f64::MIN_POSITIVE),
         changes_per_hour: changes as f64 * 3_600.0 / scored.max(1) as f64,
+        rebalances_per_hour: joins as f64 * 3_600.0 / scored.max(1) as f64,
         oldest_seconds: oldest,
     }
+}
+
+/// Consumer-seconds of the fewest whole consumers that carry the arrivals of each scored minute.
+fn least(load: &Load, queue: &QueueWorld) -> f64 {
+    let minutes = load.arrivals()[RUN_IN as usize..].chunks(60);
+    let consumers = minutes.map(|minute| {
+        let rate = minute.iter().map(|a| f64::from(*a)).sum::<f64>() / minute.len() as f64;
+        let need = rate / queue.per_consumer;
+        let whole = need.ceil().max(1.0);
+        // Of partitions that are dealt out whole, the consumer with the most of them sets the pace.
+        let dealt = queue.partitions.map(f64::from).map_or(whole, |p| {
+            let each = (p / need.max(1e-9)).floor().max(1.0);
+            (p / each).ceil().clamp(1.0, p)
+        });
+        dealt.max(1.0) * minute.len() as f64
+    });
+    consumers.sum()
 }
 
 /// Messages on their way: each partition gets its share of what arrives, and is worked off in order. A queue without

@@ -23,8 +23,6 @@ const PER_CONSUMER: f64 = 100.0;
 /// Consumers that the highest arrivals keep busy.
 const PEAK: f64 = 30.0;
 const MOST_CONSUMERS: u32 = 60;
-/// Thresholds from a fiftieth to twice what a consumer works off within the promise, evenly on a logarithmic scale.
-const THRESHOLDS: i32 = 12;
 const SLOTS_A_DAY: usize = 288;
 const DAYS: usize = 12;
 
@@ -132,14 +130,19 @@ fn walk(slot: usize) -> f64 {
 }
 
 /// Replays `scenes` with a promise of `drain_within` on every kind of queue. Of each recording at most two days are
-/// scored, and the time before them is known history.
-pub fn prove(scenes: &[ProofScene], drain_within: Duration) -> Result<Proof, LoadError> {
-    let cells: Vec<Vec<ProofRow>> =
-        scenes.par_iter().map(|scene| prove_scene(scene, drain_within)).collect::<Result<_, _>>()?;
+/// scored, and the time before them is known history. The baselines try so many `thresholds`, from a fiftieth to twice
+/// what a consumer works off within the promise, evenly on a logarithmic scale.
+pub fn prove(scenes: &[ProofScene], drain_within: Duration, thresholds: u32) -> Result<Proof, LoadError> {
+    let prove = |scene| prove_scene(scene, drain_within, thresholds);
+    let cells: Vec<Vec<ProofRow>> = scenes.par_iter().map(prove).collect::<Result<_, _>>()?;
     Ok(Proof { rows: cells.into_iter().flatten().collect() })
 }
 
-fn prove_scene(scene: &ProofScene, drain_within: Duration) -> Result<Vec<ProofRow>, LoadError> {
+fn prove_scene(
+    scene: &ProofScene,
+    drain_within: Duration,
+    thresholds: u32,
+) -> Result<Vec<ProofRow>, LoadError> {
     let policy = Policy::simple(1, MOST_CONSUMERS, PER_CONSUMER);
     let mut setup = Setup::new(policy, Duration::from_secs(60), 11);
     setup.scored = Duration::from_secs(2 * 86_400);
@@ -148,18 +151,24 @@ fn prove_scene(scene: &ProofScene, drain_within: Duration) -> Result<Vec<ProofRo
     let issued = setup.issue(&load);
     let rows = kinds(drain_within.as_secs_f64()).into_par_iter().map(|(queue, startup)| {
         let world = World { startup: Startup::around(startup), ..setup.world.clone() };
-        row(&scene.name, &load, &world, &queue, &issued)
+        row(&scene.name, (&load, &issued), &world, &queue, thresholds)
     });
     Ok(rows.collect())
 }
 
-fn row(scene: &str, load: &Load, world: &World, queue: &QueueWorld, issued: &Arc<Issued>) -> ProofRow {
+fn row(
+    scene: &str,
+    (load, issued): (&Load, &Arc<Issued>),
+    world: &World,
+    queue: &QueueWorld,
+    thresholds: u32,
+) -> ProofRow {
     let mut ours = ForesailQueue::new(load, queue_policy(queue, world), queue, Arc::clone(issued));
     let ours = replay_queue(load, world, queue, &mut ours);
-    let swept: Vec<(QueueScore, QueueScore)> = (0..THRESHOLDS)
+    let swept: Vec<(QueueScore, QueueScore)> = (0..thresholds)
         .into_par_iter()
         .map(|i| {
-            let share = 0.02 * 100f64.powf(f64::from(i) / f64::from(THRESHOLDS - 1));
+            let share = 0.02 * 100f64.powf(f64::from(i) / f64::from(thresholds.max(2) - 1));
             let threshold = share * queue.per_consumer * queue.drain_within;
             let keda = replay_queue(load, world, queue, &mut KedaLag::new(threshold, queue, world));
             (keda, replay_queue(load, world, queue, &mut HpaLag::new(threshold, world)))
@@ -192,14 +201,16 @@ impl Proof {
         let mut out = String::new();
         let _ = writeln!(
             out,
-            "{:<15} {:>10} {:>5} {:>6} | {:>7} {:>6} {:>5} {:>7} | {:>7} {:>6} {:>5} | {:>7} {:>6} {:>5}",
+            "{:<15} {:>10} {:>5} {:>6} | {:>7} {:>6} {:>7} {:>5} {:>5} {:>7} | {:>7} {:>6} {:>5} | {:>7} {:>6} {:>5}",
             "arrivals",
             "partitions",
             "pause",
             "start",
             "late %",
             "x work",
+            "x least",
             "chg/h",
+            "joins",
             "oldest",
             "KEDA %",
             "x work",
@@ -213,14 +224,16 @@ impl Proof {
             let (ours, keda, hpa) = (&row.ours, &row.keda, &row.hpa);
             let _ = writeln!(
                 out,
-                "{:<15} {partitions:>10} {:>4}s {:>5}s | {:>7.3} {:>6.3} {:>5.1} {:>6.0}s | {:>7.3} {:>6.3} {:>5.1} | {:>7.3} {:>6.3} \
+                "{:<15} {partitions:>10} {:>4}s {:>5}s | {:>7.3} {:>6.3} {:>7.3} {:>5.1} {:>5.1} {:>6.0}s | {:>7.3} {:>6.3} {:>5.1} | {:>7.3} {:>6.3} \
                  {:>5.1}",
                 row.scene,
                 row.queue.rebalance,
                 row.startup_seconds,
                 ours.late_percent,
                 ours.over_work,
+                ours.over_least,
                 ours.changes_per_hour,
+                ours.rebalances_per_hour,
                 ours.oldest_seconds,
                 keda.late_percent,
                 keda.over_work,

@@ -11,6 +11,8 @@ use super::{Count, QueueReading};
 
 /// Rates are taken over about this long: short enough to follow a ramp, long enough to even out single scrapes.
 const WINDOW: Duration = Duration::from_mins(2);
+/// What is worked off shows over less whether consumers that have just come help, and what each of them does.
+const SERVED_WINDOW: Duration = Duration::from_mins(1);
 /// Differences over less than this tell nothing.
 const LEAST: Duration = Duration::from_secs(5);
 /// Readings kept for the age of the oldest message.
@@ -59,10 +61,10 @@ impl Meter {
                 self.readings.pop_front();
             }
         }
-        let arrivals = rate(reading.arrivals, || self.difference(&point, |p| p.arrivals));
+        let arrivals = rate(reading.arrivals, || self.difference(&point, WINDOW, |p| p.arrivals));
         Flow {
             arrivals,
-            served: rate(reading.served, || self.difference(&point, |p| p.served))
+            served: rate(reading.served, || self.difference(&point, SERVED_WINDOW, |p| p.served))
                 .or_else(|| self.left_over(&point, arrivals?)),
             oldest_age: reading.oldest_age.or_else(|| self.oldest(reading, &point)),
         }
@@ -79,8 +81,8 @@ impl Meter {
         }
     }
 
-    fn difference(&self, now: &Point, of: impl Fn(&Point) -> Option<u64>) -> Option<f64> {
-        let begin = time::before(now.time, WINDOW);
+    fn difference(&self, now: &Point, window: Duration, of: impl Fn(&Point) -> Option<u64>) -> Option<f64> {
+        let begin = time::before(now.time, window);
         let first = self.readings.iter().find(|p| p.time >= begin && of(p).is_some())?;
         let elapsed = time::since(now.time, first.time);
         if elapsed < LEAST {
