@@ -52,6 +52,8 @@ pub struct Setup {
     pub clairvoyant: bool,
     /// Also replay Foresail without forecasts and at other protections, to recommend from.
     pub variants: bool,
+    /// Which other protections.
+    pub protections: Vec<f64>,
 }
 
 impl Setup {
@@ -73,6 +75,7 @@ impl Setup {
             dispersion: 1.0,
             clairvoyant: false,
             variants: false,
+            protections: vec![0.95, 0.99, 0.999],
         }
     }
 
@@ -243,7 +246,7 @@ fn variants(setup: &Setup) -> Vec<(String, Policy)> {
     }
     let mut variants =
         vec![("without forecast".to_owned(), Policy { forecast: ForecastUse::Off, ..setup.policy.clone() })];
-    for protection in [0.95, 0.99, 0.999] {
+    for protection in setup.protections.iter().copied() {
         if (protection - setup.policy.protection).abs() > 1e-9 {
             let policy = Policy { protection, ..setup.policy.clone() };
             variants.push((format!("protection {}%", protection * 100.0), policy));

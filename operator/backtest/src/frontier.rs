@@ -49,6 +49,19 @@ pub fn cost_at(points: &[Point], violation: f64, least: f64) -> Option<f64> {
     front.last().map(|p| p.replica_hours)
 }
 
+/// The violation that the points reach at `replica_hours`: the logarithm of violation is linear in cost between two
+/// neighbours of the frontier, and beyond its ends goes on as between the last two. `None` with fewer than two points.
+pub fn violation_at(points: &[Point], replica_hours: f64, least: f64) -> Option<f64> {
+    let front = pareto(points);
+    // By falling cost: the pair around the cost asked for, or the nearest one.
+    let next = front.iter().position(|p| p.replica_hours <= replica_hours).unwrap_or(front.len());
+    let last = next.clamp(1, front.len().checked_sub(1)?.max(1));
+    let (dear, cheap) = (front.get(last - 1)?, front.get(last)?);
+    let (a, b) = (dear.violation.max(least).ln(), cheap.violation.max(least).ln());
+    let share = (dear.replica_hours - replica_hours) / (dear.replica_hours - cheap.replica_hours);
+    Some((a + (b - a) * share).exp().clamp(least, 1.0))
+}
+
 /// The point that is at least as good in both respects and better by more than 1 % in cost, if there is one.
 pub fn dominating(points: &[Point], violation: f64, replica_hours: f64) -> Option<&Point> {
     points
@@ -85,6 +98,14 @@ mod tests {
         assert_eq!(at(0.5), 100.0);
         assert_eq!(at(0.0), 200.0);
         assert_eq!(cost_at(&[], 0.1, 1e-6), None);
+    }
+
+    #[test]
+    fn violation_at_a_cost_is_the_same_line_read_the_other_way() {
+        let p = points(&[(0.0001, 200.0), (0.01, 100.0)]);
+        assert!((violation_at(&p, 150.0, 1e-6).unwrap() - 0.001).abs() < 1e-9);
+        assert!((violation_at(&p, 50.0, 1e-6).unwrap() - 0.1).abs() < 1e-9, "beyond the end");
+        assert_eq!(violation_at(&p[..1], 50.0, 1e-6), None);
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod replay;
 pub mod report;
 mod scaler;
 mod score;
+mod spent;
 mod suite;
 mod telemetry;
 mod trace;
@@ -35,7 +36,7 @@ pub use compare::{
 };
 pub use curves::{Curves, Moment};
 pub use faults::{Fault, FaultKind, menu};
-pub use frontier::{Point, cost_at, dominating, pareto};
+pub use frontier::{Point, cost_at, dominating, pareto, violation_at};
 pub use issued::{Cadence, Issue, Issued};
 pub use lineup::{Contender, Kind, SWEEP};
 pub use load::{Load, LoadError, RUN_IN, Shape};
@@ -49,6 +50,7 @@ pub use queue::{
 pub use replay::{Outcome, Recorder, Tick, WINDOW, needs, replay, replay_recorded};
 pub use scaler::{Answer, PodMetrics, Scaler, View, Why};
 pub use score::{Elasticity, Score, score};
+pub use spent::Spent;
 pub use suite::{Cell, Class, Suite, replay_series};
 pub use telemetry::{Observer, Past, Signal};
 pub use trace::{TraceError, parse_csv, to_series};

@@ -15,6 +15,7 @@ use series::{Absence, AbsenceReason, Reading, Sample, Series, time};
 use crate::issued::{Issue, Issued, LAG};
 use crate::load::Load;
 use crate::scaler::{Answer, Scaler, View, Why};
+use crate::spent::Spent;
 
 /// Start-ups remembered for the measured lead time.
 const STARTUPS: usize = 200;
@@ -36,6 +37,7 @@ pub struct Foresail {
     stage: Stage,
     ticks: u64,
     readings: Readings,
+    spent: Spent,
 }
 
 impl Foresail {
@@ -64,6 +66,7 @@ impl Foresail {
             stage,
             ticks: 0,
             readings: Readings::default(),
+            spent: Spent::default(),
         };
         foresail.practise(load.history());
         foresail
@@ -72,6 +75,11 @@ impl Foresail {
     /// The stance in place, if there is one yet.
     pub fn stance(&self) -> Option<decide::Stance> {
         self.history.gate.stance
+    }
+
+    /// Where the replica-hours of its decisions went, from the first one on.
+    pub fn spent(&self) -> &Spent {
+        &self.spent
     }
 
     /// What the rehearsal says of every stance by now.
@@ -134,6 +142,12 @@ impl Scaler for Foresail {
             (decision.recommendation, decision.history, None)
         };
         self.history = next;
+        let needed = view
+            .signal
+            .reading
+            .fresh()
+            .map_or(view.spec, |load| (load / self.stage.per_replica).ceil() as u32);
+        self.spent.note(&recommendation, needed);
         let replicas = match plan(self.policy.mode, None, &recommendation, view.now) {
             Plan::Scale { from, to } | Plan::Suggest { from, to } => {
                 self.history.scaled(view.now, from, to);

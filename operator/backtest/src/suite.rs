@@ -9,7 +9,7 @@ use serde::Serialize;
 use series::Series;
 
 use crate::compare::{Comparison, FORESAIL, Setup, compare};
-use crate::frontier::cost_at;
+use crate::frontier::{Point, cost_at, violation_at};
 use crate::issued::Issued;
 use crate::lineup::{Contender, Kind};
 use crate::load::Load;
@@ -131,6 +131,8 @@ pub struct Cell {
     pub broken_over_hpa70: f64,
     /// Replica-hours over those of the HPA at 70 %.
     pub hours_over_hpa70: f64,
+    /// Broken time over that of the HPA at 70 % where Foresail's protection is chosen so that it costs just as much.
+    pub broken_at_equal_cost: f64,
     /// Changes over those of the HPA at 70 %.
     pub actions_over_hpa70: f64,
     /// Reversals a day.
@@ -140,6 +142,9 @@ pub struct Cell {
     /// Pods removed on missing or wrong data.
     pub removed_on_bad_data: u32,
 }
+
+/// Protections replayed besides the policy's own, to find the one that costs what the HPA at 70 % does.
+const EQUAL_COST_PROTECTIONS: [f64; 3] = [0.7, 0.9, 0.97];
 
 /// What a suite found.
 #[derive(Clone, Debug, Serialize)]
@@ -158,7 +163,8 @@ pub fn replay_series(
     (load, issued): (&Load, &Arc<Issued>),
     done: &(dyn Fn(&str) + Sync),
 ) -> Vec<Cell> {
-    let mut setup = Setup { contenders: Contender::swept(), ..setup.clone() };
+    let protections = EQUAL_COST_PROTECTIONS.to_vec();
+    let mut setup = Setup { contenders: Contender::swept(), variants: true, protections, ..setup.clone() };
     let class = Class::of(recording);
     let mut cells = Vec::new();
     for startup in startups {
@@ -180,6 +186,18 @@ fn cell(name: &str, class: Class, c: &Comparison) -> Option<Cell> {
         let hours = cost_at(&c.sweep(Kind::Hpa), row.score.violation_percent / 100.0, least)?;
         Some(row.score.replica_hours / hours)
     };
+    let least = 10.0 / (c.days * 86_400.0);
+    let frontier: Vec<Point> = std::iter::once(ours)
+        .chain(c.variants.iter().filter(|v| v.name.starts_with("protection")))
+        .map(|row| Point {
+            name: row.name.clone(),
+            violation: row.score.violation_percent / 100.0,
+            replica_hours: row.score.replica_hours,
+        })
+        .collect();
+    let broken_over_hpa70 = ours.score.violation_seconds.max(10.0) / hpa.score.violation_seconds.max(10.0);
+    let broken_at_equal_cost = violation_at(&frontier, hpa.score.replica_hours, least)
+        .map_or(broken_over_hpa70, |v| v / (hpa.score.violation_percent / 100.0).max(least));
     Some(Cell {
         series: name.to_owned(),
         class,
@@ -189,7 +207,8 @@ fn cell(name: &str, class: Class, c: &Comparison) -> Option<Cell> {
         over_tuned_hpa: tuned(ours)?,
         over_oracle: ours.score.over_oracle_alike,
         perfect_over_tuned_hpa: tuned(perfect)?,
-        broken_over_hpa70: ours.score.violation_seconds.max(10.0) / hpa.score.violation_seconds.max(10.0),
+        broken_over_hpa70,
+        broken_at_equal_cost,
         hours_over_hpa70: ours.score.replica_hours / hpa.score.replica_hours,
         actions_over_hpa70: ours.score.actions_per_day / hpa.score.actions_per_day.max(0.1),
         reversals_per_day: ours.score.reversals_per_day,
@@ -211,7 +230,7 @@ impl Suite {
             let _ = writeln!(out, "pods start in {startup:.0} s");
             let _ = writeln!(
                 out,
-                "  {:<22} {:<9} {:>9} {:>8} {:>8} {:>8} {:>10} {:>9} {:>8} {:>7}  dominated by",
+                "  {:<22} {:<9} {:>9} {:>8} {:>8} {:>8} {:>10} {:>9} {:>9} {:>8} {:>7}  dominated by",
                 "series",
                 "class",
                 "too few",
@@ -220,13 +239,14 @@ impl Suite {
                 "oracle",
                 "broken/70",
                 "hours/70",
+                "at equal",
                 "acts/70",
                 "rev/d"
             );
             for c in &cells {
                 let _ = writeln!(
                     out,
-                    "  {:<22} {:<9} {:>8.3}% {:>8.3} {:>8.3} {:>8.3} {:>10.2} {:>9.3} {:>8.2} {:>7.1}  {}",
+                    "  {:<22} {:<9} {:>8.3}% {:>8.3} {:>8.3} {:>8.3} {:>10.2} {:>9.3} {:>9.2} {:>8.2} {:>7.1}  {}",
                     c.series,
                     c.class.name(),
                     c.violation_percent,
@@ -235,6 +255,7 @@ impl Suite {
                     c.over_oracle,
                     c.broken_over_hpa70,
                     c.hours_over_hpa70,
+                    c.broken_at_equal_cost,
                     c.actions_over_hpa70,
                     c.reversals_per_day,
                     c.dominated_by.as_deref().unwrap_or("")
@@ -262,12 +283,13 @@ fn summary(out: &mut String, name: &str, cells: &[&Cell]) {
     let removed: u32 = cells.iter().map(|c| c.removed_on_bad_data).sum();
     let _ = writeln!(
         out,
-        "  = {name} ({}): R/HPA* {:.3}, worst {worst:.3}, dominated {dominated}; oracle x {:.3}; against HPA 70 %: broken {:.2}, hours {:.3}, actions {:.2}; reversals/d {:.1}; removed on bad data {removed}",
+        "  = {name} ({}): R/HPA* {:.3}, worst {worst:.3}, dominated {dominated}; oracle x {:.3}; against HPA 70 %: broken {:.2}, hours {:.3}, broken at equal cost {:.2}, actions {:.2}; reversals/d {:.1}; removed on bad data {removed}",
         cells.len(),
         mean(|c| c.over_tuned_hpa),
         mean(|c| c.over_oracle),
         mean(|c| c.broken_over_hpa70),
         mean(|c| c.hours_over_hpa70),
+        mean(|c| c.broken_at_equal_cost),
         mean(|c| c.actions_over_hpa70),
         cells.iter().map(|c| c.reversals_per_day).sum::<f64>() / cells.len().max(1) as f64,
     );

@@ -86,10 +86,6 @@ fn no_pod_is_removed_on_missing_or_wrong_data() {
     let load = setup.load(&recording(|_, v| v)).unwrap();
     // In the evening, when the load falls and every second decision removes something.
     for mut fault in menu(0, 0) {
-        // A tenth of the targets missing can't be told from a tenth less load; it moves replicas by a tenth at most.
-        if fault.kind == (FaultKind::Partial { missing: 0.1 }) {
-            continue;
-        }
         (fault.from, fault.to) = (fault.from + 68_400, fault.to + 68_400);
         setup.world.faults = vec![fault];
         let issued = setup.issue(&load);
@@ -161,4 +157,33 @@ fn a_clairvoyant_is_never_far_from_the_oracle_and_the_hpa_is() {
     let over = |name: &str| found.row(name).unwrap().score.over_oracle;
     assert!(over("perfect forecast") < 1.1, "{}", over("perfect forecast"));
     assert!(over("HPA 70%") > over("perfect forecast"));
+}
+
+/// A load that is three times as high from the middle of the scored day on, for good.
+#[test]
+fn a_level_shift_is_recovered_from_within_half_an_hour() {
+    let shift = 4.5;
+    let setup = setup();
+    let load = setup.load(&recording(|t, v| if t < shift { v } else { 3.0 * v })).unwrap();
+    let issued = setup.issue(&load);
+    let ticks = ticks(&setup, &load, &issued);
+    let at =
+        |minutes: f64| Timestamp::from_second(1_767_571_200 + (shift * DAY + minutes * 60.0) as i64).unwrap();
+    let span = |from: f64, to: f64| ticks.iter().filter(move |t| t.time >= at(from) && t.time < at(to));
+    // Pods that take a minute carry it soon, and from then on.
+    let broken = span(10.0, 360.0).filter(|t| t.violated).count();
+    assert!(broken < 6, "{broken} ticks broken again after ten minutes");
+    let replicas = |t: &Tick| f64::from(t.desired) / f64::from(t.need.max(1));
+    let surplus = span(30.0, 120.0).map(replicas).sum::<f64>() / span(30.0, 120.0).count() as f64;
+    assert!((1.0..1.6).contains(&surplus), "{surplus} times the need");
+    // The forecast has moved along: its median is where the load is.
+    let issue = issued.at(at(30.0)).unwrap();
+    let forecast = issue.forecast.as_ref().unwrap();
+    let (mut foreseen, mut came) = (0.0, 0.0);
+    for minutes in [32.0, 35.0, 40.0, 45.0] {
+        foreseen += forecast.at(at(minutes), 0.5).unwrap();
+        let second = ((shift - 4.0) * DAY + minutes * 60.0) as usize + backtest::RUN_IN as usize;
+        came += f64::from(load.recorded()[second]);
+    }
+    assert!((foreseen / came - 1.0).abs() < 0.05, "{foreseen} foreseen, {came} came");
 }

@@ -13,6 +13,16 @@ use crate::trail::Trail;
 /// When more than this share of the pods can't start, more of them won't either.
 const STUCK: f64 = 0.2;
 
+/// A way up that isn't worth a change: within the stance's slack, as an HPA's tolerance.
+pub(crate) fn slack(trail: &mut Trail, slack: f64, current: u32) {
+    let wish = trail.replicas();
+    if wish > current && f64::from(wish) <= f64::from(current) * (1.0 + slack) {
+        trail.bend(current, LimitReason::DeadBand, || {
+            format!("adding {} to {current} replicas isn't worth a change", wish - current)
+        });
+    }
+}
+
 /// Stops a way up that can't work. Never goes below the replicas there are.
 pub(crate) fn guard(
     trail: &mut Trail,

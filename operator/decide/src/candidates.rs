@@ -150,7 +150,10 @@ fn burst_candidate(
     };
     let headroom = scene.stance.headroom.max(1.0) * margin;
     let capacity = metric.per_replica;
-    let replicas = reactive::need(value * headroom, capacity);
+    let climbed =
+        metric.memory.momentum.carried(scene.lead).filter(|_| metric.fresh.is_some()).unwrap_or(value);
+    let load = value + (climbed - value).max(0.0) * scene.stance.lean.clamp(0.0, 4.0);
+    let replicas = reactive::need(load * headroom, capacity);
     let replicas = if reason == CandidateReason::StaleData {
         replicas.max(scene.observation.replicas.spec)
     } else {

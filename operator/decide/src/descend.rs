@@ -9,11 +9,10 @@ use crate::history::{History, Run, extremes};
 use crate::observation::{Health, Observation};
 use crate::policy::Policy;
 use crate::recommendation::LimitReason;
+use crate::sudden::APART;
 use crate::trail::Trail;
 use crate::validate::Validated;
 
-/// Within this many replicas, one replica is always a change worth making.
-const SMALL: u32 = 20;
 const PEAK_WINDOW: Duration = Duration::from_secs(1_800);
 /// A stance that was replayed, or a forecast that is trusted and not contradicted, knows the way down: it may be this
 /// many times faster.
@@ -26,6 +25,8 @@ const SELDOM_PACE: f64 = 2.5;
 pub(crate) struct Foreseen {
     /// Replicas that will be wanted again soon.
     pub(crate) keep: u32,
+    /// A smaller share of the replicas isn't worth removing.
+    pub(crate) band: f64,
     /// The forecast is trusted here and the load is where it said it would be.
     pub(crate) trusted: bool,
     /// Nothing is there to do: every queue is empty, and nothing comes.
@@ -84,6 +85,20 @@ fn reason_to_hold(
     }
     if observation.rollout {
         return Some((LimitReason::RolloutInProgress, "a rollout is under way".to_owned()));
+    }
+    for metric in metrics {
+        if let Some(fall) = metric.memory.sudden.fall {
+            let message = format!(
+                "{}: fell from {:.1} to {:.1} within {}s, which it never does; that may be a part of it that isn't \
+                 counted, so nothing is removed until {}",
+                metric.policy.name,
+                fall.before,
+                fall.after,
+                APART.as_secs(),
+                fall.until
+            );
+            return Some((LimitReason::UnexplainedDrop, message));
+        }
     }
     let until = history.panic_until.filter(|until| now < *until)?;
     Some((LimitReason::PanicHold, format!("a surge was seen; nothing is removed until {until}")))
@@ -151,14 +166,14 @@ pub(crate) fn slow(
     if foreseen.idle {
         return;
     }
-    dead_band(trail, policy, current);
+    dead_band(trail, foreseen.band, current);
     steps(trail, policy, current, history, foreseen, now);
 }
 
-fn dead_band(trail: &mut Trail, policy: &Policy, current: u32) {
-    let least = (f64::from(current) * policy.steps.dead_band).ceil() as u32;
+fn dead_band(trail: &mut Trail, band: f64, current: u32) {
+    let least = (f64::from(current) * band).ceil() as u32;
     let removed = current.saturating_sub(trail.replicas());
-    if current > SMALL && removed > 0 && removed < least {
+    if removed > 0 && removed < least {
         trail.bend(current, LimitReason::DeadBand, || {
             format!("removing {removed} of {current} replicas isn't worth a change")
         });

@@ -27,6 +27,13 @@ const SAFE_ENOUGH: f64 = 1.5;
 const HPA_HOLD: Duration = Duration::from_secs(300);
 /// Three minutes a week.
 const LEAST_VIOLATION: f64 = 0.0003;
+/// What a change above [`FREE_CHANGES`] a day is worth, as a share of the replicas, and a reversal above one a day.
+const CHANGE: f64 = 0.0001;
+const FREE_CHANGES: f64 = 60.0;
+const REVERSAL: f64 = 0.008;
+const MOST_RESTLESS: f64 = 0.5;
+/// What a calmer stance may cost over the HPA that breaks the promise as long.
+const NO_WORSE: f64 = 1.02;
 /// Better than naive means at least this much better, and stays so until it isn't better at all.
 const BETTER: f64 = 0.95;
 const NO_BETTER: f64 = 1.0;
@@ -45,7 +52,8 @@ pub struct GateState {
 
 impl Stance {
     /// Reactive only: exactly the load there is.
-    pub const REACTIVE: Self = Self { headroom: 1.0, foresight: None, hold: Duration::ZERO };
+    pub const REACTIVE: Self =
+        Self { headroom: 1.0, foresight: None, hold: Duration::ZERO, lean: 0.0, slack: 0.0, band: 0.05 };
 }
 
 /// The stance to take now, and the state to remember.
@@ -106,6 +114,9 @@ fn is_sane(score: &Score) -> bool {
         && (0.0..=1.0).contains(&score.violation)
         && score.stance.headroom.is_finite()
         && score.stance.headroom >= 1.0
+        && (0.0..=4.0).contains(&score.stance.lean)
+        && (0.0..=0.5).contains(&score.stance.slack)
+        && (0.0..=0.5).contains(&score.stance.band)
         && foresight
 }
 
@@ -124,11 +135,17 @@ fn by_score(scores: &[&Score], budget: f64, before: &GateState) -> (Stance, Stan
     let tuned = Tuned::of(scores);
     let limit = price(cheapest).max(tuned.usual().unwrap_or(0.0)) * (1.0 + 1e-9);
     let worth = |s: &Score| price(s) / tuned.at(s.violation).unwrap_or(1.0);
-    let affordable = scores.iter().filter(keeps).filter(|s| price(s) <= limit);
-    let best = affordable.min_by(|a, b| worth(a).total_cmp(&worth(b))).unwrap_or(cheapest);
+    let affordable = || scores.iter().filter(keeps).filter(|s| price(s) <= limit);
+    // However restless the HPA: nothing is taken that is dearer than it by more than this for the same promise.
+    let no_worse = |s: &&&Score| tuned.at(s.violation).is_none_or(|hpa| s.replicas <= hpa * NO_WORSE);
+    let by_worth = |a: &&&Score, b: &&&Score| worth(a).total_cmp(&worth(b));
+    let best = affordable().filter(no_worse).min_by(by_worth).or_else(|| affordable().min_by(by_worth));
+    let best = best.unwrap_or(cheapest);
     let current = scores.iter().find(|s| before.stance == Some(s.stance));
     if let Some(current) = current
         && current.violation <= budget * BUDGET_LEFT
+        && price(current) <= limit * (1.0 + LEAST_SAVING)
+        && (no_worse(&current) || !no_worse(&best))
         && worth(best) > worth(current) * (1.0 - LEAST_SAVING)
     {
         return (current.stance, StanceReason::CheapestOnReplay);
@@ -146,7 +163,7 @@ pub fn shortlist(scores: &[Score], current: Option<Stance>) -> Vec<Score> {
     for score in sorted {
         let undominated = price(score) < cheapest;
         cheapest = cheapest.min(price(score));
-        let hpa = score.stance.foresight.is_none() && score.stance.hold <= HPA_HOLD;
+        let hpa = is_hpa(&score.stance);
         if undominated || hpa || current == Some(score.stance) {
             kept.push(*score);
         }
@@ -154,23 +171,30 @@ pub fn shortlist(scores: &[Score], current: Option<Stance>) -> Vec<Score> {
     kept
 }
 
-/// What a stance costs: its replicas, and a little for restlessness, since every change moves connections and caches.
+/// What an HPA could do.
+fn is_hpa(stance: &Stance) -> bool {
+    stance.foresight.is_none() && stance.hold <= HPA_HOLD && stance.lean <= 0.0
+}
+
+/// What a stance costs: its replicas, and something for restlessness, since every change moves connections and caches,
+/// and one that is taken back at once moves them for nothing.
 fn price(score: &Score) -> f64 {
-    let restless = 0.0001 * (score.changes - 60.0).max(0.0) + 0.0004 * score.reversals;
-    score.replicas * (1.0 + restless.clamp(0.0, 0.5))
+    let restless =
+        CHANGE * (score.changes - FREE_CHANGES).max(0.0) + REVERSAL * (score.reversals - 1.0).max(0.0);
+    score.replicas * (1.0 + restless.min(MOST_RESTLESS))
 }
 
 /// The HPA tuned in hindsight: what reactive stances with the HPA's own hold cost at which violation.
 struct Tuned {
-    /// Logarithm of violation, rising, and price, falling.
+    /// Logarithm of violation, rising, and replicas, falling.
     frontier: Vec<(f64, f64)>,
     usual: Option<f64>,
 }
 
 impl Tuned {
     fn of(scores: &[&Score]) -> Self {
-        let hpas = || scores.iter().filter(|s| s.stance.foresight.is_none() && s.stance.hold <= HPA_HOLD);
-        let mut points: Vec<(f64, f64)> = hpas().map(|s| (log_violation(s.violation), price(s))).collect();
+        let hpas = || scores.iter().filter(|s| is_hpa(&s.stance));
+        let mut points: Vec<(f64, f64)> = hpas().map(|s| (log_violation(s.violation), s.replicas)).collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
         let mut frontier: Vec<(f64, f64)> = Vec::new();
         for point in points {
@@ -179,7 +203,7 @@ impl Tuned {
             }
         }
         // 70 % of what saturates a replica, where 80 % is what it carries.
-        let usual = hpas().find(|s| (s.stance.headroom - 1.12).abs() < 0.03).map(|s| price(s));
+        let usual = hpas().find(|s| (s.stance.headroom - 1.12).abs() < 0.03).map(|s| s.replicas);
         Self { frontier, usual }
     }
 
@@ -251,7 +275,7 @@ mod tests {
     fn score(headroom: f64, level: Option<f64>, violation: f64, replicas: f64) -> Score {
         let foresight = level.map(|level| Foresight { level, margin: 1.0, follow: 0.0 });
         Score {
-            stance: Stance { headroom, foresight, hold: Duration::ZERO },
+            stance: Stance { headroom, foresight, hold: Duration::ZERO, lean: 0.0, slack: 0.0, band: 0.05 },
             violation,
             replicas,
             hours: 168.0,

@@ -11,7 +11,9 @@ use series::time;
 use crate::burst::Burst;
 use crate::capacity::Learner;
 use crate::gate::GateState;
+use crate::momentum::Momentum;
 use crate::pacing::Pacing;
+use crate::sudden::Sudden;
 use crate::throughput::Throughput;
 
 /// The longest window that any rule of the HPA's `behavior` can ask for.
@@ -75,6 +77,10 @@ pub struct MetricHistory {
     pub absent_since: Option<Timestamp>,
     /// How far short bursts rise above the mean.
     pub burst: Burst,
+    /// Which way the load is going.
+    pub momentum: Momentum,
+    /// How suddenly it usually falls.
+    pub sudden: Sudden,
     /// A reading so far above the one before that the next one has to confirm it.
     pub suspect: Option<f64>,
     /// What one replica can carry.

@@ -31,6 +31,7 @@ mod descend;
 mod explain;
 mod gate;
 mod history;
+mod momentum;
 mod normalise;
 mod observation;
 mod pacing;
@@ -44,6 +45,7 @@ mod record;
 mod rehearsal;
 mod seconds;
 mod stance;
+mod sudden;
 mod throughput;
 mod trail;
 mod validate;
@@ -54,6 +56,7 @@ pub use burst::Burst;
 pub use explain::line;
 pub use gate::{GateState, shortlist};
 pub use history::{DropHold, History, Last, MetricHistory, NoBenefit, Run, ScaleEvent, UpWatch};
+pub use momentum::Momentum;
 pub use observation::{
     ForeignWrite, Health, MetricObservation, Observation, Outlook, QueueObservation, Replicas, Startup,
     Utilisation,
@@ -71,4 +74,5 @@ pub use recommendation::{
 pub use record::Record;
 pub use rehearsal::{Rehearsal, Stage, portfolio};
 pub use stance::{Foresight, Score, Stance, Standing};
+pub use sudden::{Fall, Sudden};
 pub use throughput::Throughput;

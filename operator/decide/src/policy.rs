@@ -210,6 +210,9 @@ pub struct Timing {
     /// How long replicas are held when load drops in a way nobody foresaw.
     #[serde(with = "seconds")]
     pub after_drop: Duration,
+    /// How long replicas are held when load falls within half a minute as it never does.
+    #[serde(with = "seconds", default = "after_fall")]
+    pub after_fall: Duration,
     /// How long a panic forbids to scale down.
     #[serde(with = "seconds")]
     pub panic: Duration,
@@ -224,6 +227,11 @@ pub struct Timing {
     pub trust_dwell: Duration,
 }
 
+/// Longer than a part of the targets is usually away.
+fn after_fall() -> Duration {
+    Duration::from_secs(900)
+}
+
 impl Default for Timing {
     fn default() -> Self {
         Self {
@@ -231,6 +239,7 @@ impl Default for Timing {
             after_outage: Duration::from_secs(600),
             healthy_for: Duration::from_secs(300),
             after_drop: Duration::from_secs(3_600),
+            after_fall: after_fall(),
             panic: Duration::from_secs(600),
             forecast_valid: Duration::from_secs(7_200),
             keep: Duration::from_secs(600),

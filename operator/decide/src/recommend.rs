@@ -77,8 +77,12 @@ pub fn recommend(policy: &Policy, observation: &Observation, history: &History, 
     }
 
     // 1. Validate what was measured, and learn from it.
-    let metrics: Vec<Validated<'_>> =
-        policy.metrics.iter().map(|m| validate(m, observation, history.metric(&m.name), now)).collect();
+    let after_fall = policy.timing.after_fall;
+    let metrics: Vec<Validated<'_>> = policy
+        .metrics
+        .iter()
+        .map(|m| validate(m, observation, history.metric(&m.name), after_fall, now))
+        .collect();
 
     // 2. How far ahead, and how much the forecast is trusted.
     let lead = lead(policy, observation);
@@ -86,15 +90,20 @@ pub fn recommend(policy: &Policy, observation: &Observation, history: &History, 
     pace(policy, observation, &metrics, &mut next, now);
     let stance = next.gate.stance.unwrap_or(Stance::REACTIVE);
     let budget = 1.0 - policy.protection;
-    let level = stance.foresight.map_or(policy.protection, |f| next.pacing.paced(f.level, budget));
+    let replayed = matches!(
+        next.gate.reason,
+        Some(StanceReason::CheapestOnReplay | StanceReason::SafestOnReplay | StanceReason::Dwelling)
+    );
+    let level = stance.foresight.map_or(policy.protection, |f| {
+        let paced = next.pacing.paced(f.level, budget);
+        // The rehearsal has already chosen the level at which this stance pays; only a bad day moves it.
+        if replayed { paced.max(f.level) } else { paced }
+    });
     let scene = Scene {
         policy,
         observation,
         stance,
-        replayed: matches!(
-            next.gate.reason,
-            Some(StanceReason::CheapestOnReplay | StanceReason::SafestOnReplay | StanceReason::Dwelling)
-        ),
+        replayed,
         level,
         lead,
         keep_span: keep_span(policy, observation, lead),
@@ -122,7 +131,7 @@ pub fn recommend(policy: &Policy, observation: &Observation, history: &History, 
         next.panic_until = Some(time::after(now, policy.timing.panic));
     }
     hold_after_drop(policy, &metrics, &mut next, now);
-    let (target, limits) = limited(&scene, &metrics, &mut next, history, uncapped, &calendar);
+    let (target, limits) = limited(&scene, &metrics, &mut next, history, (uncapped, &driver), &calendar);
 
     let data_fresh = metrics.iter().all(|(m, _)| m.problem.is_none());
     next.metrics = metrics.into_iter().map(|(m, _)| (m.policy.name.clone(), m.memory)).collect();
@@ -221,7 +230,7 @@ fn limited(
     metrics: &[(Validated<'_>, Found)],
     next: &mut History,
     history: &History,
-    uncapped: u32,
+    (uncapped, driver): (u32, &Driver),
     calendar: &InForce<'_>,
 ) -> (u32, Vec<crate::recommendation::Limit>) {
     let (policy, observation, now) = (scene.policy, scene.observation, scene.now);
@@ -243,12 +252,16 @@ fn limited(
     for (metric, found) in metrics {
         limit_queue(&mut trail, metric, found, current, next, now);
     }
+    if matches!(driver.source, Source::Reactive | Source::Burst | Source::Predictive) {
+        ascend::slack(&mut trail, scene.stance.slack, current);
+    }
     descend::wait(&mut trail, scene.stance.hold, current, &next.recommendations, now);
     ascend::guard(&mut trail, observation, history, now, scene.lead);
     let validated: Vec<&Validated<'_>> = metrics.iter().map(|(m, _)| m).collect();
     descend::hold(&mut trail, policy, observation, &validated, next, now);
     let foreseen = Foreseen {
         keep: metrics.iter().map(|(_, found)| found.keep).max().unwrap_or(0),
+        band: if scene.replayed { scene.stance.band } else { policy.steps.dead_band },
         // A replayed stance was replayed at this pace.
         trusted: (scene.stance.foresight.is_some() || scene.replayed)
             && metrics.iter().all(|(_, found)| found.dropped.is_none() && !found.surge),

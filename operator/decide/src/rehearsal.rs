@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use series::{Forecast, Sample, time};
 
+use crate::momentum::Momentum;
 use crate::predictive::{moved, peak};
 use crate::seconds;
 use crate::stance::{Foresight, Score, Stance};
@@ -26,6 +27,9 @@ const PACE: f64 = 0.3;
 const DAYS: usize = 7;
 const TICKS_PER_DAY: u32 = 5_760;
 const KEEP_LEVEL: f64 = 0.9;
+/// A promise is kept or broken within seconds, and a measurement is the mean of a minute: the load counts as this much
+/// higher when it comes to blame.
+const TREMBLE: f64 = 0.01;
 /// A change in the other direction within this time is a reversal.
 const REVERSAL: Duration = Duration::from_secs(600);
 
@@ -54,6 +58,7 @@ pub struct Stage {
 pub struct Rehearsal {
     actors: Vec<Actor>,
     ticks: u64,
+    momentum: Momentum,
 }
 
 /// One stance and its imagined workload.
@@ -83,50 +88,80 @@ struct Day {
     reversals: u32,
 }
 
-/// The stances worth trying: an HPA's from 37 % to 100 % of what a replica carries, the forecast as it is at several
-/// quantiles with little or more headroom on the load of now, and the forecast's growth from now on; each with shorter
-/// and longer holds.
+/// The stances worth trying: an HPA's from 37 % to 100 % of what a replica carries, with its tolerance; the load of now
+/// with headroom and longer holds; the forecast as it is, and its growth from now on, at several quantiles and margins.
+/// Each of ours with and without the climb of the last minute carried on, restless and calm.
 pub fn portfolio() -> Vec<Stance> {
-    const HOLDS: [u64; 4] = [300, 600, 1_200, 2_400];
+    let seconds = Duration::from_secs;
     let mut stances = Vec::new();
-    let mut add = |headroom: f64, foresight: Option<(f64, f64, f64)>, hold: u64| {
-        let foresight = foresight.map(|(level, margin, follow)| Foresight { level, margin, follow });
-        stances.push(Stance { headroom, foresight, hold: Duration::from_secs(hold) });
-    };
     for headroom in [1.0, 1.04, 1.08, 1.12, 1.17, 1.23, 1.3, 1.4, 1.5, 1.65, 1.8, 2.0, 2.3, 2.7] {
-        for hold in HOLDS {
-            add(headroom, None, hold);
+        let hpa = Stance { hold: seconds(300), slack: 0.1, band: 0.1, headroom, ..Stance::REACTIVE };
+        stances.push(hpa);
+        if headroom < 1.25 {
+            let climbing = Stance { lean: LEAN, slack: 0.0, ..hpa };
+            stances.extend([climbing, Stance { hold: seconds(600), ..climbing }]);
+        }
+        if CALMER.contains(&headroom) {
+            for (hold, lean) in [600, 1_200, 2_400].into_iter().flat_map(|h| [(h, 0.0), (h, LEAN)]) {
+                stances.push(Stance { hold: seconds(hold), lean, band: 0.15, ..hpa });
+            }
         }
     }
     for level in [0.5, 0.8, 0.95, 0.99] {
         for margin in [1.0, 1.05, 1.12, 1.25] {
-            for headroom in [1.0, 1.08, 1.2] {
-                add(headroom, Some((level, margin, 0.0)), 600);
+            for headroom in [1.0, 1.12] {
+                let plain = Stance {
+                    foresight: Some(Foresight { level, margin, follow: 0.0 }),
+                    headroom,
+                    hold: seconds(600),
+                    ..Stance::REACTIVE
+                };
+                let calm = Stance { slack: 0.1, band: 0.15, ..plain };
+                stances.extend([
+                    plain,
+                    Stance { lean: LEAN, band: 0.1, ..plain },
+                    Stance { lean: LEAN, ..calm },
+                    Stance { hold: seconds(1_200), ..calm },
+                    Stance { hold: seconds(2_400), ..plain },
+                ]);
             }
-        }
-    }
-    for level in [0.5, 0.8, 0.95] {
-        for margin in [1.0, 1.03, 1.06, 1.1, 1.16, 1.25] {
-            for hold in &HOLDS[1..] {
-                add(1.0, Some((level, margin, 1.0)), *hold);
-            }
+            let following = Stance {
+                foresight: Some(Foresight { level, margin, follow: 1.0 }),
+                hold: seconds(600),
+                ..Stance::REACTIVE
+            };
+            let calm = Stance { hold: seconds(1_200), slack: 0.1, band: 0.15, ..following };
+            stances.extend([following, calm]);
         }
     }
     stances
 }
 
+/// Headrooms that are tried with longer holds.
+const CALMER: [f64; 8] = [1.0, 1.08, 1.17, 1.3, 1.5, 1.8, 2.3, 2.7];
+/// How much of the lead time a climb is carried on where it is.
+const LEAN: f64 = 0.7;
+
 impl Rehearsal {
     /// A rehearsal of `stances` that has seen nothing yet.
     pub fn new(stances: Vec<Stance>) -> Self {
-        Self { actors: stances.into_iter().map(Actor::new).collect(), ticks: 0 }
+        Self {
+            actors: stances.into_iter().map(Actor::new).collect(),
+            ticks: 0,
+            momentum: Momentum::default(),
+        }
     }
 
     /// Takes in one tick: the load as measured (`None` where nothing fresh was), and the forecast as issued.
     pub fn tick(&mut self, now: Timestamp, load: Option<Sample>, forecast: Option<&Forecast>, stage: &Stage) {
         self.ticks += 1;
+        if let Some(load) = load {
+            self.momentum.observe(load.time(), load.value());
+        }
         let mut ahead = Ahead::new(now, load, forecast, stage);
+        let climbed = load.and_then(|_| self.momentum.carried(stage.lead));
         for actor in &mut self.actors {
-            actor.tick(now, load.map(|l| l.value()), &mut ahead, stage);
+            actor.tick(now, load.map(|l| (l.value(), climbed.unwrap_or(l.value()))), &mut ahead, stage);
         }
     }
 
@@ -208,10 +243,12 @@ impl Actor {
         }
     }
 
-    fn tick(&mut self, now: Timestamp, load: Option<f64>, ahead: &mut Ahead<'_>, stage: &Stage) {
+    fn tick(&mut self, now: Timestamp, seen: Option<(f64, f64)>, ahead: &mut Ahead<'_>, stage: &Stage) {
         let need = |load: f64| ((load / stage.per_replica - 1e-9).ceil().max(0.0)) as u32;
         let foreseen = self.stance.foresight.and_then(|f| ahead.at(f));
-        let reactive = load.map_or(0, |load| need(load * self.stance.headroom));
+        let load = seen.map(|s| s.0);
+        let leant = seen.map(|(load, climbed)| load + (climbed - load) * self.stance.lean);
+        let reactive = leant.map_or(0, |load| need(load * self.stance.headroom));
         let raw = reactive.max(foreseen.map_or(0, |f| need(f.0)));
         let keep = foreseen.map_or(0, |f| need(f.1));
         let raw = raw.clamp(stage.min_replicas, stage.max_replicas);
@@ -222,7 +259,7 @@ impl Actor {
         self.blame(load, stage);
         let held = self.held.note(now, self.stance.hold.max(HOLD), raw);
         let before = self.spec;
-        if raw > self.spec {
+        if f64::from(raw) > f64::from(self.spec) * (1.0 + self.stance.slack) {
             self.starting.push_back((time::after(now, stage.startup), raw - self.spec));
             self.spec = raw;
         } else if load.is_some() {
@@ -270,12 +307,12 @@ impl Actor {
         day.ticks += 1;
         day.replicas += u64::from(self.spec);
         let carried = self.before.front().map_or(0.0, |n| f64::from(*n) * stage.per_replica);
-        day.violated += u32::from(load > carried);
+        day.violated += u32::from(load * (1.0 + TREMBLE) > carried);
     }
 
     /// Down to `target`, past a dead band and at most the share [`PACE`] a minute, as a decision would.
     fn lower(&mut self, target: u32) {
-        let band = if self.spec <= 20 { 1 } else { (f64::from(self.spec) * 0.05).ceil() as u32 };
+        let band = ((f64::from(self.spec) * self.stance.band).ceil() as u32).max(1);
         if target + band > self.spec {
             self.allowance = self.allowance.min(1.0);
             return;

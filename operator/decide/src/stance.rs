@@ -20,6 +20,15 @@ pub struct Stance {
     /// the longer it pays to wait.
     #[serde(with = "seconds", default)]
     pub hold: Duration,
+    /// How much of the lead time the load of now is carried on as it climbs, 0 or more; see [`crate::Momentum`].
+    #[serde(default)]
+    pub lean: f64,
+    /// A way up that is no larger than this share of the replicas isn't made, 0 to 0.5: what an HPA's tolerance is.
+    #[serde(default)]
+    pub slack: f64,
+    /// Nor is a way down that is smaller than this share, 0 to 0.5.
+    #[serde(default)]
+    pub band: f64,
 }
 
 /// How the forecast takes part in a stance.

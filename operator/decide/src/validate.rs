@@ -8,8 +8,10 @@ use series::{Absence, AbsenceReason, Reading, time};
 
 use crate::capacity::Learnt;
 use crate::history::MetricHistory;
-use crate::observation::{MetricObservation, Observation};
+use crate::observation::{MetricObservation, Observation, Outlook};
 use crate::policy::{Capacity, MetricKind, MetricPolicy};
+use crate::predictive;
+use crate::sudden::APART;
 
 /// Less of the window than this was measured: the value understates the load.
 const LEAST_COVERAGE: f64 = 0.9;
@@ -38,6 +40,7 @@ pub(crate) fn validate<'a>(
     policy: &'a MetricPolicy,
     observation: &'a Observation,
     before: Option<&MetricHistory>,
+    after_fall: Duration,
     now: Timestamp,
 ) -> Validated<'a> {
     let observed = observation.metric(&policy.name);
@@ -60,6 +63,16 @@ pub(crate) fn validate<'a>(
             MetricKind::Backlog(_) => learn_throughput(&mut memory, observation, observed, value, now),
             MetricKind::AverageValue | MetricKind::Value => {
                 memory.burst.observe(now, value, sane(observed.long));
+                if let Reading::Fresh(sample) = &observed.reading {
+                    let before = memory.momentum.before(sample.time(), APART);
+                    if policy.kind == MetricKind::AverageValue
+                        && let Some(before) = before
+                    {
+                        let expected = expected(observed, sample.time());
+                        memory.sudden.observe(now, value, before, expected, after_fall);
+                    }
+                    memory.momentum.observe(sample.time(), value);
+                }
             }
         }
         if let Some(look) = observed.utilisation.filter(|_| !observation.rollout) {
@@ -68,6 +81,14 @@ pub(crate) fn validate<'a>(
     }
     let per_replica = per_replica(policy, &memory);
     Validated { policy, observed, fresh, upward, problem, per_replica, memory }
+}
+
+/// What the forecast has for `at`.
+fn expected(observed: &MetricObservation, at: Timestamp) -> Option<f64> {
+    match &observed.outlook {
+        Outlook::Forecast(forecast) => predictive::line(forecast, at, 0.5),
+        Outlook::Unknown { .. } => None,
+    }
 }
 
 type Judged = (Option<f64>, Option<f64>, Option<Absence>);

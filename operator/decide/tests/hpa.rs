@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use decide::{
     Behavior, ForecastUse, History, LimitReason, MetricObservation, Observation, Policy, RateKind,
-    RatePolicy, ScalingRules, SelectPolicy, StepLimits, recommend,
+    RatePolicy, ScalingRules, SelectPolicy, StepLimits, Timing, recommend,
 };
 use jiff::Timestamp;
 use rstest::rstest;
@@ -23,7 +23,9 @@ fn at(second: i64) -> Timestamp {
 /// A policy that is an HPA: no forecasts, no step limits of ours.
 fn hpa(min: u32, max: u32, behavior: Option<Behavior>) -> Policy {
     let steps = StepLimits { dead_band: 0.0, per_minute: 1.0, of_hourly_peak: 0.0 };
-    Policy { forecast: ForecastUse::Off, behavior, steps, ..Policy::simple(min, max, 100.0) }
+    // Nor waits an HPA when the load falls as it never does.
+    let timing = Timing { after_fall: Duration::ZERO, ..Timing::default() };
+    Policy { forecast: ForecastUse::Off, behavior, steps, timing, ..Policy::simple(min, max, 100.0) }
 }
 
 fn observation(spec: u32, load: f64, now: Timestamp) -> Observation {

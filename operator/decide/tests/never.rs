@@ -115,6 +115,9 @@ fn observation(now: Timestamp) -> impl Strategy<Value = Observation> {
         )
             .prop_map(|(headroom, foresight, violation, replicas, hours)| Score {
                 stance: Stance {
+                    lean: 0.7,
+                    slack: 0.1,
+                    band: 0.1,
                     headroom,
                     foresight: foresight.map(|(level, margin)| Foresight { level, margin, follow: 0.5 }),
                     hold: Duration::from_secs(600),

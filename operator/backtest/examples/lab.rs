@@ -1,0 +1,279 @@
+//! A bench for whoever changes how Foresail decides: recordings are replayed again and again, while forecasts and
+//! baselines, which a change of the decision doesn't touch, are kept in a folder. Prints the bars as
+//! `foresail backtest --suite` does, and with `--spent` where the replica-hours above the oracle's went.
+//!
+//! `cargo run --release -p backtest --example lab -- DIR CACHE [--startup 60,180] [--only TEXT,TEXT]
+//! [--protection 0.99,0.999] [--spent] [--quiet]`
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use backtest::{
+    Cell, Class, Contender, Foresail, Issued, Kind, Load, Point, Score, Setup, Startup, Suite, cost_at,
+    dominating, oracle, parse_csv, replay, score,
+};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+struct Args {
+    folder: PathBuf,
+    cache: PathBuf,
+    startups: Vec<u64>,
+    only: Vec<String>,
+    protections: Vec<f64>,
+    spent: bool,
+    quiet: bool,
+}
+
+fn args() -> Result<Args, Failure> {
+    let mut words = std::env::args().skip(1);
+    let mut next = |what: &str| words.next().ok_or_else(|| format!("{what} is missing"));
+    let mut found = Args {
+        folder: next("DIR")?.into(),
+        cache: next("CACHE")?.into(),
+        startups: vec![60],
+        only: vec![String::new()],
+        protections: vec![0.99],
+        spent: false,
+        quiet: false,
+    };
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
+        match word.as_str() {
+            "--startup" => found.startups = value()?.split(',').map(str::parse).collect::<Result<_, _>>()?,
+            "--only" => found.only = value()?.split(',').map(str::to_owned).collect(),
+            "--protection" => {
+                found.protections = value()?.split(',').map(str::parse).collect::<Result<_, _>>()?;
+            }
+            "--spent" => found.spent = true,
+            "--quiet" => found.quiet = true,
+            _ => return Err(format!("{word} isn't understood").into()),
+        }
+    }
+    Ok(found)
+}
+
+/// A baseline's run, as kept.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Known {
+    name: String,
+    kind: String,
+    violation: f64,
+    seconds: f64,
+    hours: f64,
+    actions: f64,
+    reversals: f64,
+}
+
+struct Scene {
+    name: String,
+    class: Class,
+    startup: u64,
+    setup: Setup,
+    load: Arc<Load>,
+    issued: Arc<Issued>,
+}
+
+fn main() -> Result<(), Failure> {
+    let args = args()?;
+    std::fs::create_dir_all(&args.cache)?;
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&args.folder)?
+        .filter_map(|entry| entry.ok().map(|e| e.path()))
+        .filter(|path| path.extension().is_some_and(|e| e == "csv"))
+        .filter(|path| args.only.iter().any(|text| path.to_string_lossy().contains(text)))
+        .collect();
+    files.sort();
+    let scenes: Vec<Scene> = files.par_iter().flat_map(|file| scenes(&args, file)).collect();
+    for protection in &args.protections {
+        let found: Vec<(Cell, Vec<(&'static str, f64)>)> =
+            scenes.par_iter().filter_map(|scene| run(&args, scene, *protection)).collect();
+        println!("protection {protection}");
+        let table = Suite { cells: found.iter().map(|(cell, _)| cell.clone()).collect() }.table();
+        let summary = |line: &&str| line.starts_with("  =") || line.starts_with("pods");
+        if args.quiet {
+            table.lines().filter(summary).for_each(|line| println!("{line}"));
+        } else {
+            print!("{table}");
+        }
+        if args.spent {
+            spent(&found);
+        }
+    }
+    Ok(())
+}
+
+fn scenes(args: &Args, file: &Path) -> Vec<Scene> {
+    let made = || -> Result<Vec<Scene>, Failure> {
+        let name = file.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
+        let recording = parse_csv(&std::fs::read_to_string(file)?)?;
+        let class = Class::of(&recording);
+        let setup = |startup: u64| {
+            let policy = decide::Policy::simple(1, 1_000, 80.0);
+            let mut setup = Setup::new(policy, Duration::from_secs(startup), 1);
+            setup.peak_replicas = Some(50.0);
+            setup.contenders = Contender::swept();
+            setup.world.startup = Startup::around(Duration::from_secs(startup));
+            setup
+        };
+        let load = Arc::new(setup(60).load(&recording)?);
+        let issued: Arc<Issued> = Arc::new(kept(&args.cache.join(format!("{name}.issued.json")), || {
+            Arc::unwrap_or_clone(setup(60).issue(&load))
+        })?);
+        let scene = |startup: &u64| Scene {
+            name: name.clone(),
+            class,
+            startup: *startup,
+            setup: setup(*startup),
+            load: Arc::clone(&load),
+            issued: Arc::clone(&issued),
+        };
+        Ok(args.startups.iter().map(scene).collect())
+    };
+    made().unwrap_or_else(|error| {
+        eprintln!("left out {}: {error}", file.display());
+        Vec::new()
+    })
+}
+
+/// What is kept at `path`, or `make` and keep it there.
+fn kept<T: Serialize + for<'a> Deserialize<'a>>(path: &Path, make: impl Fn() -> T) -> Result<T, Failure> {
+    if let Ok(text) = std::fs::read(path) {
+        return Ok(serde_json::from_slice(&text)?);
+    }
+    let made = make();
+    std::fs::write(path, serde_json::to_vec(&made)?)?;
+    Ok(made)
+}
+
+/// The baselines' runs; those that were kept aren't made again.
+fn baselines(args: &Args, scene: &Scene) -> Result<Vec<Known>, Failure> {
+    let path = args.cache.join(format!("{}.{}.json", scene.name, scene.startup));
+    let mut known: Vec<Known> = match std::fs::read(&path) {
+        Ok(text) => serde_json::from_slice(&text)?,
+        Err(_) => Vec::new(),
+    };
+    let missing: Vec<Contender> =
+        Contender::swept().into_iter().filter(|c| known.iter().all(|k| k.name != c.name())).collect();
+    if missing.is_empty() {
+        return Ok(known);
+    }
+    let oracle = oracle(&scene.setup, &scene.load);
+    let made = |contender: &Contender| {
+        let mut scaler = contender.scaler(&scene.load, &scene.setup.world);
+        let outcome = replay(&scene.load, &scene.setup.world, &mut *scaler);
+        let s = score(&outcome, &scene.load, &oracle);
+        Known {
+            name: contender.name(),
+            kind: format!("{:?}", contender.kind()),
+            violation: s.violation_percent / 100.0,
+            seconds: s.violation_seconds,
+            hours: s.replica_hours,
+            actions: s.actions_per_day,
+            reversals: s.reversals_per_day,
+        }
+    };
+    known.par_extend(missing.par_iter().map(made));
+    std::fs::write(&path, serde_json::to_vec(&known)?)?;
+    Ok(known)
+}
+
+fn run(args: &Args, scene: &Scene, protection: f64) -> Option<(Cell, Vec<(&'static str, f64)>)> {
+    let known = baselines(args, scene).ok()?;
+    let mut policy = scene.setup.policy.clone();
+    policy.protection = protection;
+    let mut ours = Foresail::new(&scene.load, policy, Arc::clone(&scene.issued));
+    let outcome = replay(&scene.load, &scene.setup.world, &mut ours);
+    let oracle = oracle(&scene.setup, &scene.load);
+    let score = score(&outcome, &scene.load, &oracle);
+    let mut spent: Vec<(&'static str, f64)> = ours.spent().hours().collect();
+    let best = score.replica_hours / score.over_oracle_alike;
+    spent.push(("paid", score.replica_hours));
+    spent.push(("oracle", best));
+    if args.spent {
+        let rehearsed = ours.rehearsed();
+        let own = rehearsed.iter().find(|s| Some(s.stance) == ours.stance());
+        println!("{:<20} {}", scene.name, own.map_or_else(String::new, told));
+        println!(
+            "{:<20} really {:.3} % at {:.2} replicas",
+            "",
+            score.violation_percent,
+            score.replica_hours / 24.0 / 14.0
+        );
+        let mut cheap: Vec<_> = rehearsed.iter().filter(|s| s.violation < 0.008).collect();
+        cheap.sort_by(|a, b| a.replicas.total_cmp(&b.replicas));
+        cheap.iter().take(3).for_each(|s| println!("{:<20} cheaper {}", "", told(s)));
+    }
+    cell(scene, &score, &known).map(|cell| (cell, spent))
+}
+
+fn cell(scene: &Scene, ours: &Score, known: &[Known]) -> Option<Cell> {
+    let points = |kind: Kind| -> Vec<Point> {
+        known
+            .iter()
+            .filter(|k| k.kind == format!("{kind:?}"))
+            .map(|k| Point { name: k.name.clone(), violation: k.violation, replica_hours: k.hours })
+            .collect()
+    };
+    let hpas = points(Kind::Hpa);
+    let swept: Vec<Point> = hpas.iter().cloned().chain(points(Kind::Keda)).collect();
+    let hpa = known.iter().find(|k| k.name == "HPA 70%")?;
+    let perfect = known.iter().find(|k| k.name == "perfect forecast")?;
+    let violation = ours.violation_percent / 100.0;
+    let days = (ours.violation_seconds / violation.max(1e-12) / 86_400.0).clamp(0.01, 14.0);
+    let least = 10.0 / (14.0 * 86_400.0);
+    Some(Cell {
+        series: scene.name.clone(),
+        class: scene.class,
+        startup_seconds: scene.startup as f64,
+        days,
+        violation_percent: ours.violation_percent,
+        over_tuned_hpa: ours.replica_hours / cost_at(&hpas, violation, least)?,
+        over_oracle: ours.over_oracle_alike,
+        perfect_over_tuned_hpa: perfect.hours / cost_at(&hpas, perfect.violation, least)?,
+        broken_over_hpa70: ours.violation_seconds.max(10.0) / hpa.seconds.max(10.0),
+        hours_over_hpa70: ours.replica_hours / hpa.hours,
+        // Found by `--protection` with several values.
+        broken_at_equal_cost: f64::NAN,
+        actions_over_hpa70: ours.actions_per_day / hpa.actions.max(0.1),
+        reversals_per_day: ours.reversals_per_day,
+        dominated_by: dominating(&swept, violation, ours.replica_hours).map(|p| p.name.clone()),
+        removed_on_bad_data: ours.removed_on_bad_data,
+    })
+}
+
+fn told(s: &decide::Score) -> String {
+    let f = s
+        .stance
+        .foresight
+        .map_or_else(String::new, |f| format!("q{} x{} follow {}", f.level, f.margin, f.follow));
+    format!(
+        "x{} {f} hold {}s lean {}: {:.3} % at {:.2} replicas, {:.0} changes, {:.1} reversals",
+        s.stance.headroom,
+        s.stance.hold.as_secs(),
+        s.stance.lean,
+        s.violation * 100.0,
+        s.replicas,
+        s.changes,
+        s.reversals
+    )
+}
+
+/// Each word's share of the oracle's replica-hours, as the mean over cells, largest first.
+fn spent(found: &[(Cell, Vec<(&'static str, f64)>)]) {
+    let mut shares: std::collections::BTreeMap<&str, f64> = std::collections::BTreeMap::new();
+    for (_, words) in found {
+        let best = words.iter().find(|w| w.0 == "oracle").map_or(1.0, |w| w.1);
+        for (word, hours) in words {
+            *shares.entry(word).or_default() += hours / best / found.len() as f64;
+        }
+    }
+    let mut shares: Vec<_> = shares.into_iter().collect();
+    shares.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()));
+    println!("replica-hours over the oracle's, by what they were spent on");
+    for (word, share) in shares {
+        println!("  {word:<24} {:>8.2} %", share * 100.0);
+    }
+}
