@@ -56,7 +56,7 @@ pub struct Candidate {
 pub struct Standing {
     /// Whether the forecast is trusted and in use.
     pub active: bool,
-    /// `Active`, `Learning`, `NotEnoughHistory`, `NotBetterThanNaive`, `Off`, or what else the forecaster says.
+    /// `Active`, `Learning`, `HistoryTooShort`, `NotBetterThanNaive`, `Off`, or what else the forecaster says.
     pub reason: String,
     /// One sentence.
     pub message: String,
