@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Runs well-known Python forecasters at the origins of a predictions file of `evaluate`, and scores all alike.
 
-usage: forecast_compare.py DIR PREDICTIONS [--models last,lightgbm,ridge,mstl,theta] [--every N]
-needs numpy and pandas; lightgbm and statsforecast for the models of that name.
+usage: forecast_compare.py DIR PREDICTIONS [--models last,lightgbm,ridge,mstl,theta] [--every N] [--keep FILE]
+needs numpy and pandas; lightgbm and statsforecast for the models of that name. With --keep, what the libraries say is
+written there series by series, and read from there where it is known: they are slow, and scoring again is not.
 
 An origin is the time of the newest row seen; a forecast at horizon h is of the row at origin + h. Rows finer than five minutes
 are averaged. Scores: geometric mean over series of the MAE over that of the seasonal naive (day), median WAPE, and the mean
@@ -64,40 +65,45 @@ def design(y, h, slot):
     return np.column_stack(columns), y[(i + h)[known]], known
 
 
-def last(y, h, slot):
-    return {0.5: y[-1]}
+def last(y, horizons, slot):
+    return {(h, 0.5): y[-1] for h in horizons}
 
 
-def ridge(y, h, slot):
+def ridge(y, horizons, slot):
     """Ridge on the logarithm of load."""
     scale = max(y[-WINDOW:].mean(), 1e-9)
-    x, target, known = design(np.log1p(y / scale), h, slot)
-    mean, spread = x[known].mean(0), x[known].std(0) + 1e-9
-    a, b = (x[known] - mean) / spread, target - target.mean()
-    weights = np.linalg.solve(a.T @ a + 3 * np.eye(a.shape[1]), a.T @ b)
-    value = np.clip((x[-1] - mean) / spread @ weights + target.mean(), 0, 1.5 * target.max())
-    return {0.5: np.expm1(value) * scale}
+    out = {}
+    for h in horizons:
+        x, target, known = design(np.log1p(y / scale), h, slot)
+        mean, spread = x[known].mean(0), x[known].std(0) + 1e-9
+        a, b = (x[known] - mean) / spread, target - target.mean()
+        weights = np.linalg.solve(a.T @ a + 3 * np.eye(a.shape[1]), a.T @ b)
+        value = np.clip((x[-1] - mean) / spread @ weights + target.mean(), 0, 1.5 * target.max())
+        out[h, 0.5] = np.expm1(value) * scale
+    return out
 
 
-def lightgbm(y, h, slot):
+def lightgbm(y, horizons, slot):
     import lightgbm as lgb
 
     scale = max(y[-WINDOW:].mean(), 1e-9)
-    x, target, known = design(y / scale, h, slot)
-    data = lgb.Dataset(x[known], target, free_raw_data=False)
     shared = dict(num_leaves=15, learning_rate=0.08, min_data_in_leaf=15, num_threads=1, verbose=-1, seed=1)
     shared.update(feature_fraction=0.8, bagging_fraction=0.8, bagging_freq=1)
     out = {}
-    for level in (0.5, 0.9, 0.95):
-        goal = dict(objective="l1") if level == 0.5 else dict(objective="quantile", alpha=level)
-        out[level] = max(0.0, float(lgb.train({**shared, **goal}, data, 100).predict(x[-1:])[0])) * scale
+    for h in horizons:
+        x, target, known = design(y / scale, h, slot)
+        data = lgb.Dataset(x[known], target, free_raw_data=False)
+        for level in (0.5, 0.9, 0.95):
+            goal = dict(objective="l1") if level == 0.5 else dict(objective="quantile", alpha=level)
+            out[h, level] = max(0.0, float(lgb.train({**shared, **goal}, data, 100).predict(x[-1:])[0])) * scale
     return out
 
 
 def statsforecast(model):
-    def run(y, h, slot):
-        result = model().forecast(y=y[-WINDOW:].astype(float), h=h, level=[80, 90])
-        return {0.5: max(0, result["mean"][-1]), 0.9: max(0, result["hi-80"][-1]), 0.95: max(0, result["hi-90"][-1])}
+    def run(y, horizons, slot):
+        result = model().forecast(y=y[-WINDOW:].astype(float), h=max(horizons), level=[80, 90])
+        names = {0.5: "mean", 0.9: "hi-80", 0.95: "hi-90"}
+        return {(h, q): max(0.0, float(result[name][h - 1])) for h in horizons for q, name in names.items()}
 
     return run
 
@@ -115,31 +121,55 @@ def theta():
 
 
 MODELS = {"last": last, "ridge": ridge, "lightgbm": lightgbm, "mstl": statsforecast(mstl), "theta": statsforecast(theta)}
+COLUMNS = "series origin h model quantile value".split()
+
+
+def known_rows(path):
+    """What was kept of earlier runs, by series, origin and model."""
+    if not path or not os.path.exists(path):
+        return {}
+    kept = pd.read_csv(path, parse_dates=["origin"])
+    return {key: group for key, group in kept.groupby(["series", "origin", "model"])}
+
+
+def libraries(args, name, load_of, origins, horizons, kept):
+    """Forecasts of the libraries for one series."""
+    raw = load_of.values.astype(float)
+    first = int(load_of.index[0].timestamp()) // STEP
+    rows = []
+    for origin in origins:
+        at = int(origin.timestamp()) // STEP - first
+        past = filled(raw[max(0, at + 1 - 2 * WINDOW) : at + 1])
+        for model in args.models:
+            if (name, origin, model) in kept:
+                rows += kept[name, origin, model][COLUMNS].values.tolist()
+                continue
+            said = MODELS[model](past, horizons, first + at + 1 - len(past))
+            rows += [[name, origin, h, model, q, v] for (h, q), v in said.items()]
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def compare(args):
     said = pd.read_csv(args.predictions, parse_dates=["origin"])
-    rows = []
+    said["h"] = said.horizon_seconds // STEP
+    kept = known_rows(args.keep)
+    tables = []
     for name, of_series in said.groupby("series"):
         load_of = load(args.folder, name)
-        raw = load_of.values.astype(float)
-        first = int(load_of.index[0].timestamp()) // STEP
-        for origin in sorted(of_series.origin.unique())[:: args.every]:
-            at = int(pd.Timestamp(origin).timestamp()) // STEP - first
-            here = of_series[of_series.origin == origin]
-            past = filled(raw[max(0, at + 1 - 2 * WINDOW) : at + 1])
-            for seconds in sorted(here.horizon_seconds.unique()):
-                h = int(seconds) // STEP
-                if at + h >= len(raw) or not np.isfinite(raw[at + h]):
-                    continue
-                actual = raw[at + h]
-                for model, group in here[here.horizon_seconds == seconds].groupby("model"):
-                    rows += [(name, h, model, q, actual, v) for q, v in zip(group["quantile"], group["value"])]
-                for model in args.models:
-                    for q, v in MODELS[model](past, h, first + at + 1 - len(past)).items():
-                        rows.append((name, h, model, q, actual, v))
+        origins = sorted(of_series.origin.unique())[:: args.every]
+        origins = [pd.Timestamp(o) for o in origins]
+        ours = of_series[of_series.origin.isin(origins)][COLUMNS]
+        theirs = libraries(args, name, load_of, origins, sorted(of_series.h.unique()), kept)
+        both = pd.concat([ours, theirs], ignore_index=True)
+        both["actual"] = load_of.reindex(both.origin + pd.to_timedelta(both.h * STEP, unit="s")).values
+        tables.append(both.dropna())
+        if args.keep:
+            old = [g for key, g in kept.items() if key[0] != name or key[1] not in origins or key[2] not in args.models]
+            kept.update({key: g for key, g in theirs.groupby(["series", "origin", "model"])})
+            everything = pd.concat([*old, *(t[t.model.isin(MODELS)][COLUMNS] for t in tables)], ignore_index=True)
+            everything.drop_duplicates(["series", "origin", "h", "model", "quantile"]).to_csv(args.keep, index=False)
         print("done", name, flush=True)
-    return pd.DataFrame(rows, columns="series h model quantile actual value".split())
+    return pd.concat(tables, ignore_index=True)
 
 
 def report(table):
@@ -155,6 +185,8 @@ def report(table):
         ratio = np.exp(np.log(mae.div(mae["seasonal-naive-day"], axis=0).clip(lower=1e-3)).mean())
         scores = pd.DataFrame(dict(ratio=ratio, wape_median=mae.div(size, axis=0).median(), pinball95=pinball))
         scores["worst_vs_last"] = mae.div(mae["last-value"], axis=0).max()
+        covered = upper.assign(hit=upper.actual <= upper.value * (1 + 1e-6)).groupby(["series", "model"]).hit.mean().unstack()
+        scores["coverage95"] = covered.mean()
         print(scores.sort_values("ratio").round(4).to_string())
 
 
@@ -164,6 +196,7 @@ def main():
     parser.add_argument("predictions")
     parser.add_argument("--models", type=lambda text: text.split(","), default=["last", "ridge", "lightgbm"])
     parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--keep")
     report(compare(parser.parse_args()))
 
 
