@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[rstest]
-    // 850 a second at 100 each and 95 %: 9 consumers.
+    // 850 a second at 100 each and 98 %: 9 consumers.
     #[case::steady(0.0, 850.0, 10, 9)]
     #[case::idle(0.0, 0.0, 3, 0)]
     // In two minutes 10 finish 300 x 100 in the first 30 s, then n finish 85 x 100 each: 170,000 / 8,500 = 20.

@@ -103,7 +103,7 @@ pub struct BacklogPolicy {
     /// Least time between two changes of the number of consumers, unless the promise is about to break.
     #[serde(with = "seconds")]
     pub dwell: Duration,
-    /// Share of the consumers' throughput that steady arrivals may take, 0 to 1. Default 0.95: what exceeds it for a
+    /// Share of the consumers' throughput that steady arrivals may take, 0 to 1. Default 0.98: what exceeds it for a
     /// while waits, as long as the promise allows.
     pub utilisation: f64,
     /// With no consumer running, the first one starts when more than this many messages wait.
@@ -117,7 +117,7 @@ impl BacklogPolicy {
             drain_within,
             rebalance_pause: Duration::from_secs(5),
             dwell: Duration::from_secs(300),
-            utilisation: 0.95,
+            utilisation: 0.98,
             activation: 0.0,
         }
     }
