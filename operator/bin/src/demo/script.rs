@@ -165,7 +165,7 @@ impl Script {
         const AFTERMATH: usize = 600;
         let over = |s: &&Scene| (second(s.from)..second(s.to) + AFTERMATH).contains(&second_of_replay);
         let rare = self.scenes.iter().filter(|s| s.kind != SceneKind::Ordinary);
-        rare.filter(over).map(|s| s.kind).last().unwrap_or(SceneKind::Ordinary)
+        rare.filter(over).map(|s| s.kind).next_back().unwrap_or(SceneKind::Ordinary)
     }
 
     /// What began or ended in the last tick before `elapsed`.
