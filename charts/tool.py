@@ -182,6 +182,9 @@ def manifests():
         one["metadata"].get("annotations", {}).pop("helm.sh/resource-policy", None)
         if not one["metadata"].get("annotations", True):
             del one["metadata"]["annotations"]
+        # One file for every version: servers before 1.31 refuse selectable fields.
+        for version in one.get("spec", {}).get("versions", []):
+            version.pop("selectableFields", None)
         template = one.get("spec", {}).get("template", {}).get("metadata", {}).get("labels", {})
         template.pop("helm.sh/chart", None)
         template.pop("app.kubernetes.io/managed-by", None)

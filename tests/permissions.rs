@@ -171,7 +171,7 @@ async fn maintenance_holds_and_mutes(scene: &Scene, chat: &Chat, database: u16) 
     let refs = json!({"calendarRefs": [{"name": "works"}]});
     scene.plane.apply_object(policy("serviced", &refs)).await?;
     scene.wait_for_decision("serviced", "maintenance window works", Duration::from_secs(20)).await?;
-    scene.demand_replicas("serviced", 12..=12, until(end)).await?;
+    scene.demand_replicas("serviced", 12..=12, until(end - SignedDuration::from_secs(4))).await?;
     ensure!(chat.heard(&["default/gated-db"]), "{:?}", chat.messages());
     ensure!(!chat.heard(&["serviced-db"]), "told in the window: {:?}", chat.messages());
     wait::until("what lasts after the window is told", PATIENCE, || async {
