@@ -242,13 +242,19 @@ fn plant(grower: &Grower<'_>, rows: Vec<u32>, residuals: &mut [f32], how: &Growt
             leaves.push(Leaf { node, rows, histogram, split });
         }
     }
+    let mut moved = vec![false; residuals.len()];
     for leaf in &leaves {
         let mut pairs: Vec<(f32, f32)> =
             leaf.rows.iter().map(|r| (residuals[*r as usize], grower.weight[*r as usize])).collect();
-        drafts[leaf.node].value = how.rate * weighted_median(&mut pairs);
+        let value = how.rate * weighted_median(&mut pairs);
+        drafts[leaf.node].value = value;
+        for r in &leaf.rows {
+            residuals[*r as usize] -= value;
+            moved[*r as usize] = true;
+        }
     }
     // Rows outside the tree's share move along too, so every residual is that of the whole forest.
-    for (r, residual) in residuals.iter_mut().enumerate() {
+    for (r, residual) in residuals.iter_mut().enumerate().filter(|(r, _)| !moved[*r]) {
         let mut at = 0;
         while let Some((feature, bin, left, right)) = drafts[at].split {
             at = if grower.binned.bins[feature][r] as usize <= bin { left } else { right };

@@ -195,7 +195,7 @@ mod tests {
     /// Ten days with a daily hump, and the time at which the next slot begins.
     fn trusted() -> (Forecaster, Timestamp) {
         let start = Timestamp::from_second(1_767_225_600).unwrap();
-        let values = (0..10 * 288).map(|t| {
+        let values = (0..10 * 288_i64).map(|t| {
             let noise = (t * 7919 % 101) as f64 / 1000.0;
             (2.0 + (std::f64::consts::TAU * t as f64 / 288.0).sin()) * (1.0 + noise)
         });

@@ -1,5 +1,12 @@
 //! What the `evaluate` example reads, and what it says about input it can't use: file, line and remedy.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that can't go on should stop"
+)]
+
 #[path = "../examples/evaluate/data.rs"]
 mod data;
 
@@ -55,7 +62,8 @@ fn times_may_be_written_in_several_ways() {
 
 #[test]
 fn finer_rows_are_averaged() {
-    let rows: String = (0..10).map(|m| format!("2026-03-02T00:{m:02}:00Z,{m}\n")).collect();
+    let rows: Vec<String> = (0..10).map(|m| format!("2026-03-02T00:{m:02}:00Z,{m}\n")).collect();
+    let rows = rows.concat();
     let read = folder(&[("web.csv", &format!("timestamp,value\n{rows}"))], Some(300)).unwrap();
     assert_eq!(read.inputs[0].series.raw(), [2.0, 7.0]);
     // The newest row of each step: what an origin inside the step could not have seen.

@@ -15,6 +15,7 @@ mod run;
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -78,23 +79,43 @@ fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("{text:?} is out of range; a duration is above zero, such as 5m"))
 }
 
+/// A duration as one would write it.
+fn shown(duration: Duration) -> String {
+    match duration.as_secs() {
+        s if s % 3600 == 0 => format!("{}h", s / 3600),
+        s if s % 60 == 0 => format!("{}m", s / 60),
+        s => format!("{s}s"),
+    }
+}
+
 /// What can be seen to be wrong before anything is read.
 fn check(args: &Args) -> anyhow::Result<()> {
     if let Some(step) = args.step {
         if !(10..=3600).contains(&step.as_secs()) {
-            bail!("--step {}s is out of range: choose 10s to 1h", step.as_secs());
+            bail!("--step {} is out of range: choose 10s to 1h", shown(step));
         }
         if let Some(odd) = args.horizons.iter().find(|h| !h.as_secs().is_multiple_of(step.as_secs())) {
-            bail!("--horizons: {}s isn't a multiple of --step {}s", odd.as_secs(), step.as_secs());
+            bail!("--horizons: {} isn't a multiple of --step {}", shown(*odd), shown(step));
         }
     }
     if let Some(far) = args.horizons.iter().find(|h| **h > Duration::from_hours(48)) {
-        bail!("--horizons: {}h is too far ahead; at most 48h", far.as_secs() / 3600);
+        bail!("--horizons: {} is too far ahead; at most 48h", shown(*far));
     }
     Ok(())
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // In one line, without a trace of calls: it's about what was given.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
     let args = Args::parse();
     check(&args)?;
     let zone = jiff::tz::TimeZone::get(&args.time_zone).with_context(|| {

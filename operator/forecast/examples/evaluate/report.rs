@@ -237,7 +237,8 @@ pub(crate) fn print(summary: &Summary) {
 
 fn print_overall(summary: &Summary) {
     println!(
-        "\nOver all series: MAE over that of the seasonal naive (day), geometric mean; median and mean WAPE; ..."
+        "\nOver all series: /day is the error over that of the seasonal naive (day), geometric mean; WAPE is the median and the \
+         mean; pb is pinball loss over mean load, c is coverage, by quantile"
     );
     println!(
         "{:>4} {:20} {:>6} {:>6} {:>6} {:>6} {:>7} {:>7} {:>7} {:>7} {:>5} {:>5} {:>5} {:>11} {:>11} worst against last value",
