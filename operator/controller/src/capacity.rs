@@ -52,7 +52,9 @@ fn load(metric: &decide::MetricPolicy, history: &MetricHistory) -> CapacityStatu
                 Gap::NarrowRange => {
                     "the load of a replica was always about the same; the target counts meanwhile"
                 }
-                Gap::PoorFit => "how busy replicas are doesn't follow their load; the target counts meanwhile",
+                Gap::PoorFit => {
+                    "how busy replicas are doesn't follow their load; the target counts meanwhile"
+                }
             };
             one(&metric.name, false, Some(metric.target), why.to_owned())
         }
@@ -88,9 +90,14 @@ mod tests {
 
     #[test]
     fn three_digits_count() {
-        for (value, text) in
-            [(0.0, "0"), (0.012_34, "0.0123"), (1.0, "1"), (99.96, "100"), (123.4, "123"), (123_456.0, "123000")]
-        {
+        for (value, text) in [
+            (0.0, "0"),
+            (0.012_34, "0.0123"),
+            (1.0, "1"),
+            (99.96, "100"),
+            (123.4, "123"),
+            (123_456.0, "123000"),
+        ] {
             assert_eq!(three_digits(value), text);
         }
     }

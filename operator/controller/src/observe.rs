@@ -100,9 +100,11 @@ pub(crate) async fn observe(
         }
         let kept = self::kept(memory, intent, &signal.name);
         let (short, long) = kept.short_and_long();
-        notes.extend(used.as_ref().and_then(|used| used.as_ref().err()).map(|absence| {
-            format!("{}: how busy replicas are can't be told: {absence}", signal.name)
-        }));
+        notes.extend(
+            used.as_ref()
+                .and_then(|used| used.as_ref().err())
+                .map(|absence| format!("{}: how busy replicas are can't be told: {absence}", signal.name)),
+        );
         metrics.push(MetricObservation {
             short,
             long,
@@ -248,7 +250,9 @@ async fn read(context: &Context, memory: &mut PolicyMemory, intent: &Intent, now
     };
     let taken = all.into_iter().map(|asked| async move {
         match asked {
-            Ok(Asked::Load { load, utilization }) => read_load(load.as_ref(), utilization.as_deref(), now).await,
+            Ok(Asked::Load { load, utilization }) => {
+                read_load(load.as_ref(), utilization.as_deref(), now).await
+            }
             Ok(Asked::Queue { queue, arrivals, .. }) => {
                 read_queue(queue.as_ref(), arrivals.as_deref(), now).await
             }

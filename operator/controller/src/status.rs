@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use api::v1alpha1::{
-    AutoscalePolicyStatus, Candidate, CapacityStatus, Decision, ForecastStatus, Limit, NextChange, Saved, Startup,
+    AutoscalePolicyStatus, Candidate, CapacityStatus, Decision, ForecastStatus, Limit, NextChange, Saved,
+    Startup,
 };
 use decide::MetricObservation;
 use jiff::Timestamp;

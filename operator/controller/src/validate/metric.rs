@@ -138,7 +138,8 @@ fn busy(spec: &AutoscalePolicySpec, queue: &Queue, path: &str, findings: &mut Fi
     let Some(busy) = &queue.busy else { return };
     let kind = spec.scale_target_ref.kind.as_str();
     if matches!(kind, "StatefulSet" | super::HPA) {
-        let remedy = "leave it out: only what runs in a ReplicaSet, such as a Deployment, removes idle pods first";
+        let remedy =
+            "leave it out: only what runs in a ReplicaSet, such as a Deployment, removes idle pods first";
         findings.add(format!("{path}.queue.busy"), format!("set for a {kind}"), remedy);
     }
     if busy.query.trim().is_empty() {
@@ -206,7 +207,11 @@ fn backlog(
         findings.add(format!("{path}.target"), "set", "leave it out: a queue has drainWithin");
     }
     if metric.capacity.is_some() {
-        findings.add(format!("{path}.capacity"), "set", "leave it out: what consumers do is learnt by itself");
+        findings.add(
+            format!("{path}.capacity"),
+            "set",
+            "leave it out: what consumers do is learnt by itself",
+        );
     }
     let field = format!("{path}.drainWithin");
     let promise = match &metric.drain_within {
