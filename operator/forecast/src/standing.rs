@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct Standing {
     /// The members of the blend at the longest horizon with their weights, heaviest first.
     pub model: String,
-    /// Why this blend: one sentence.
+    /// Why this blend, and what came of the last change of behaviour: one sentence.
     pub chosen_because: String,
     /// Scores for each horizon that is kept track of, shortest first.
     pub horizons: Vec<HorizonScore>,

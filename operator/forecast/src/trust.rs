@@ -151,7 +151,10 @@ impl Forecaster {
             .collect();
         Standing {
             model: blend_name(self),
-            chosen_because: self.why(),
+            chosen_because: match &self.change {
+                Some(change) => format!("{}; {change}", self.why()),
+                None => self.why(),
+            },
             horizons,
             seasons,
             history_coverage: self.history.coverage(self.settings.slots()),

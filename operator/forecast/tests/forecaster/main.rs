@@ -113,6 +113,40 @@ fn a_season_of_any_length_is_found_and_used() {
     }
 }
 
+/// Load that is at its cap or idle, in turns of `busy` and `idle` slots on average.
+fn switching(n: usize, busy: f64, idle: f64) -> Vec<f64> {
+    let mut rng = SmallRng::seed_from_u64(17);
+    let mut values = Vec::with_capacity(n);
+    let mut on = false;
+    while values.len() < n {
+        on = !on;
+        let mean = if on { busy } else { idle };
+        let turn = 4 + (-mean * (1.0 - rng.random::<f64>()).ln()) as usize;
+        values
+            .extend((0..turn).map(|_| (if on { 100.0 } else { 4.0 }) * (0.97 + 0.06 * rng.random::<f64>())));
+    }
+    values.truncate(n);
+    values
+}
+
+#[test]
+fn load_that_switches_at_random_is_forecast_no_worse_than_by_its_last_value() {
+    for (busy, idle) in [(40.0, 60.0), (100.0, 20.0)] {
+        let values = switching(14 * DAY, busy, idle);
+        let mut f = filled(Settings::default(), &values[..9 * DAY]);
+        let said = walk(&mut f, &values, 9 * DAY, 12);
+        for ahead in [1, 3, 12] {
+            let (mut ours, mut last) = (0.0, 0.0);
+            for (t, forecast) in &said {
+                let newest = t - 12;
+                ours += (forecast.quantile(ahead - 1, 0.5).unwrap() - values[newest + ahead]).abs();
+                last += (values[newest] - values[newest + ahead]).abs();
+            }
+            assert!(ours < 1.1 * last, "{busy}/{idle}, {ahead} ahead: {:.3}", ours / last);
+        }
+    }
+}
+
 #[test]
 fn daylight_saving_moves_the_day() {
     // Load follows the clock of Berlin, where clocks go forward on Sunday, 2026-03-29.
