@@ -23,7 +23,7 @@ use telemetry::metrics::Step;
 use crate::actuate::FIELD_MANAGER;
 use crate::capacity;
 use crate::context::Context;
-use crate::foresee::View;
+use crate::foresee::{Foresight, View};
 use crate::memory::{PolicyMemory, SignalMemory};
 use crate::pods::{PodCount, selector};
 use crate::signals::{Asked, Sources};
@@ -60,14 +60,7 @@ pub(crate) async fn observe(
     let begun = std::time::Instant::now();
     let startup = memory.startups.get_or_insert_default().observed();
     let lead = startup.p95.unwrap_or(Duration::from_mins(2));
-    let replicas = Replicas {
-        spec: scale.replicas,
-        // A target that doesn't say which pods are its own is taken at its word.
-        ready: if scale.selector.is_empty() { scale.replicas } else { pods.ready },
-        pending: pods.pending,
-        unschedulable: pods.unschedulable,
-        crash_looping: pods.crash_looping,
-    };
+    let replicas = replicas(scale, &pods);
     let (mut metrics, mut views, mut notes) = (Vec::new(), Vec::new(), Vec::new());
     for ((signal, taken), policy) in intent.signals.iter().zip(readings).zip(&intent.policy.metrics) {
         let asked = memory.sources.as_ref().and_then(|s| s.all.get(metrics.len())?.as_ref().ok().cloned());
@@ -78,15 +71,7 @@ pub(crate) async fn observe(
         // Arrivals that no query tells are those that the broker counts.
         let forecast = forecast.or_else(|| queue.and_then(|(at, q)| Sample::new(at, q.arrivals?)));
         let view = if policy.forecast {
-            if let Some(sample) = forecast {
-                kept.foresight.observe(sample);
-            }
-            let phase = context.phase(&signal.name);
-            match asked.as_ref().map(Asked::forecastable) {
-                Some(Some(source)) => kept.foresight.tend(now, source, &context.workshop, phase),
-                Some(None) => kept.foresight.tend_watched(now, &context.workshop, phase),
-                None => {}
-            }
+            look_ahead(context, &signal.name, &kept.foresight, asked.as_ref(), forecast, now);
             kept.foresight.view(now, lead).await
         } else {
             View::off()
@@ -100,11 +85,9 @@ pub(crate) async fn observe(
         }
         let kept = self::kept(memory, intent, &signal.name);
         let (short, long) = kept.short_and_long();
-        notes.extend(
-            used.as_ref()
-                .and_then(|used| used.as_ref().err())
-                .map(|absence| format!("{}: how busy replicas are can't be told: {absence}", signal.name)),
-        );
+        if let Some(Err(absence)) = &used {
+            notes.push(format!("{}: how busy replicas are can't be told: {absence}", signal.name));
+        }
         metrics.push(MetricObservation {
             short,
             long,
@@ -131,6 +114,37 @@ pub(crate) async fn observe(
     };
     rehearse(memory, intent, &mut observation, now);
     Observed { observation, pods, views, notes }
+}
+
+fn replicas(scale: &Scale, pods: &PodCount) -> Replicas {
+    Replicas {
+        spec: scale.replicas,
+        // A target that doesn't say which pods are its own is taken at its word.
+        ready: if scale.selector.is_empty() { scale.replicas } else { pods.ready },
+        pending: pods.pending,
+        unschedulable: pods.unschedulable,
+        crash_looping: pods.crash_looping,
+    }
+}
+
+/// Gives a forecaster what was measured, and starts what it is due for.
+fn look_ahead(
+    context: &Context,
+    name: &str,
+    foresight: &Foresight,
+    asked: Option<&Asked>,
+    measured: Option<Sample>,
+    now: Timestamp,
+) {
+    if let Some(sample) = measured {
+        foresight.observe(sample);
+    }
+    let phase = context.phase(name);
+    match asked.map(Asked::forecastable) {
+        Some(Some(source)) => foresight.tend(now, source, &context.workshop, phase),
+        Some(None) => foresight.tend_watched(now, &context.workshop, phase),
+        None => {}
+    }
 }
 
 /// How busy replicas were that carried how much. While replicas come and go, load and use are of different ones.
