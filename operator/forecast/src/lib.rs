@@ -54,9 +54,10 @@
 //!
 //! # Cost
 //!
-//! With two weeks at five minutes and one hour ahead: some 10 microseconds a slot, 10 ms a refit, 40 ms every fourth, and
-//! 30 KiB of stored state, most of it history. Time and memory depend on [`Settings::history`], not on how long it has
-//! been running. Measure with `cargo bench -p forecast`; accuracy with the `evaluate` example.
+//! With two weeks at five minutes and one hour ahead: 12 to 18 microseconds a slot, 10 ms a refit, 50 ms every fourth, and
+//! 30 KiB of stored state, most of it history; at any step and with further series, below 64 KiB. Time and memory depend
+//! on [`Settings::history`], not on how long it has been running. Measure with `cargo bench -p forecast`; accuracy with the
+//! `evaluate` example.
 //!
 //! # Randomness
 //!
