@@ -175,7 +175,7 @@ impl<'a> Issuer<'a> {
     }
 
     fn keep_up(&mut self, now: Timestamp) {
-        if now >= self.refit_at {
+        if now >= self.refit_at || self.forecaster.refit_is_due() {
             self.forecaster.refit();
             self.refit_at = time::after(now, self.cadence.refit);
         }

@@ -52,6 +52,13 @@ struct Inner {
     cached: Option<(Timestamp, Arc<Result<series::Forecast, forecast::NoForecast>>)>,
 }
 
+impl Inner {
+    /// Whether it is time to read history or to learn anew: its turn has come, or the load has changed.
+    fn is_due(&self, now: Timestamp) -> bool {
+        now >= self.next || self.forecaster.as_ref().is_some_and(|f| f.refit_is_due())
+    }
+}
+
 /// What a forecaster says now.
 #[derive(Clone)]
 pub(crate) struct View {
@@ -103,7 +110,7 @@ impl Foresight {
     /// Starts what is due: reading history, or learning anew. Returns at once. `phase`, in 0 to 1, staggers policies.
     pub(crate) fn tend(&self, now: Timestamp, source: &Arc<dyn Source>, workshop: &Workshop, phase: f64) {
         let mut inner = self.lock();
-        if inner.busy || now < inner.next {
+        if inner.busy || !inner.is_due(now) {
             return;
         }
         inner.busy = true;
@@ -117,7 +124,7 @@ impl Foresight {
     /// The same for a signal whose past nobody keeps: the forecaster begins with nothing and learns from what is observed.
     pub(crate) fn tend_watched(&self, now: Timestamp, workshop: &Workshop, phase: f64) {
         let mut inner = self.lock();
-        if inner.busy || now < inner.next {
+        if inner.busy || !inner.is_due(now) {
             return;
         }
         let Some(forecaster) = inner.forecaster.clone() else {
@@ -318,5 +325,31 @@ mod tests {
         // The wave is at its trough at midnight.
         let trough = forecast.at(at(slots + 4), 0.5).unwrap();
         assert!((9.0..13.0).contains(&trough), "{trough}");
+    }
+
+    #[tokio::test]
+    async fn after_a_jump_it_learns_ahead_of_its_turn() {
+        let foresight = Foresight::new(Settings::default());
+        let workshop = Workshop::new(1, Metrics::default());
+        let at = |slot: i64| Timestamp::from_second(1_767_571_200 + slot * 300).unwrap();
+        let mut forecaster = Forecaster::new(Settings::default());
+        let wave = |slot: i64| 50.0 - 20.0 * (std::f64::consts::TAU * slot as f64 / 288.0).cos();
+        let slots = 7 * 288;
+        let history = Series::new(at(0), Duration::from_mins(5), (0..slots).map(wave).collect()).unwrap();
+        forecaster.back_fill(&history);
+        {
+            let mut inner = foresight.lock();
+            inner.forecaster = Some(Arc::new(forecaster));
+            inner.next = at(slots + 100);
+        }
+        let busy = |slot| {
+            foresight.tend_watched(at(slot), &workshop, 0.5);
+            foresight.lock().busy
+        };
+        assert!(!busy(slots), "its turn is hours away");
+        for slot in slots..slots + 8 {
+            foresight.observe(Sample::new(at(slot), 3.0 * wave(slot)).unwrap());
+        }
+        assert!(busy(slots + 8), "the level jumped more than a quarter of an hour ago");
     }
 }
