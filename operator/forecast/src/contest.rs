@@ -110,14 +110,14 @@ impl Forecaster {
         self.wanted.refit.is_some_and(|at| self.history.end() >= at)
     }
 
-    /// Begins a contest when there is enough of the new load, and fits the challenger of one that runs. Trees are grown
-    /// in other refits than the champion's, to spread the cost.
+    /// Begins a contest when there is enough of the new load, and fits the challenger of one that runs, but not in
+    /// the refits in which the champion's trees are grown, to spread the cost.
     pub(crate) fn tend_contest(&mut self, heavy: bool) {
         let (Some(past), false) = (&self.past, self.panel.keys.is_empty()) else { return };
         let end = self.history.end();
         let seconds = |slots: i64| slots * self.history.step;
         let mut trees = !heavy && self.rounds % 4 == 2;
-        self.wanted.refit = None;
+        self.wanted.refit = self.wanted.refit.filter(|at| end < *at);
         let ready = |(_, since): &(Cause, i64)| !heavy && seconds(end - since) >= LEARN_AFTER;
         if let Some((cause, since)) = self.wanted.challenger.take_if(|wanted| ready(wanted)) {
             let mut challenger = self.panel.champion.clone();
@@ -132,7 +132,7 @@ impl Forecaster {
             });
             trees = true;
         }
-        if let Some(contest) = &mut self.contest {
+        if let Some(contest) = self.contest.as_mut().filter(|_| !heavy) {
             contest.challenger.fit(past, &self.panel.keys, trees);
         }
     }
