@@ -69,6 +69,9 @@ async fn stage(scene: &Scene) -> Result<()> {
     apply(policy("web", &json!({"forecast": {"leadTime": "30s"}, "maxReplicas": 8}))).await?;
     apply(policy("reactive", &json!({"forecast": {"mode": "Off"}}))).await?;
     apply(policy("missing", &json!({}))).await?;
+    let nobody =
+        json!([{"name": "requests", "target": 100, "prometheus": {"query": "sum(rate(nobody_total[1m]))"}}]);
+    apply(policy("absent", &json!({"metrics": nobody}))).await?;
     let queue = json!([{
         "name": "backlog", "drainWithin": "2m",
         "queue": {
@@ -107,7 +110,7 @@ async fn every_query_gives_data_on_a_prometheus_that_scrapes_a_running_foresail(
     // Up within seconds, down a minute later: replicas change both ways while the scene lasts.
     let shape = Shape::daily(ramp, &[(0, 200.0), (10, 1000.0), (70, 1000.0), (80, 200.0)]);
     let mut scene = Scene::set(shape, &json!({})).await?;
-    for name in ["web", "reactive", "worker"] {
+    for name in ["web", "reactive", "worker", "absent"] {
         scene.deploy(name, 2).await?;
     }
     scene.start_foresail("one", &[]).await?;

@@ -83,10 +83,10 @@ pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
 async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut findings = Findings::default();
     match args.cluster.client().await {
-        Ok((client, _)) => {
+        Ok((client, own)) => {
             if cluster(&client, &mut findings).await {
                 definitions(&client, &mut findings).await;
-                permissions(&client, args.service_account.as_deref(), &mut findings).await;
+                permissions(&client, &own, args.service_account.as_deref(), &mut findings).await;
                 policies(&client, &args, &mut findings).await;
             }
         }
@@ -228,11 +228,14 @@ const NEEDED: [(&str, &str, &str, &str); 14] = [
     ("foresail.dev", "scalingcalendars", "", "watch"),
 ];
 
-async fn permissions(client: &Client, account: Option<&str>, findings: &mut Findings) {
+async fn permissions(client: &Client, own: &str, account: Option<&str>, findings: &mut Findings) {
     let area = "permissions";
+    // Leases are held beside the operator, wherever it looks after policies.
+    let own = account.and_then(|a| a.split_once('/')).map_or(own, |(namespace, _)| namespace);
     let mut denied = Vec::new();
     for (group, resource, subresource, verb) in NEEDED {
-        match allowed(client, account, (group, resource, subresource, verb)).await {
+        let namespace = (resource == "leases").then_some(own);
+        match allowed(client, account, namespace, (group, resource, subresource, verb)).await {
             Ok(true) => {}
             Ok(false) => {
                 let slash = if subresource.is_empty() { "" } else { "/" };
@@ -263,10 +266,12 @@ async fn permissions(client: &Client, account: Option<&str>, findings: &mut Find
 async fn allowed(
     client: &Client,
     account: Option<&str>,
+    namespace: Option<&str>,
     (group, resource, subresource, verb): (&str, &str, &str, &str),
 ) -> Result<bool, kube::Error> {
     use k8s_openapi::api::authorization::v1::{SubjectAccessReview, SubjectAccessReviewSpec};
     let attributes = ResourceAttributes {
+        namespace: namespace.map(str::to_owned),
         group: Some(group.to_owned()),
         resource: Some(resource.to_owned()),
         subresource: (!subresource.is_empty()).then(|| subresource.to_owned()),
