@@ -3,7 +3,9 @@
 //! `foresail backtest --suite` does, and with `--spent` where the replica-hours above the oracle's went.
 //!
 //! `cargo run --release -p backtest --example lab -- DIR CACHE [--startup 60,180] [--only TEXT,TEXT]
-//! [--protection 0.99,0.999] [--spent] [--quiet]`
+//! [--protection 0.99,0.97,0.9,0.7] [--spent] [--quiet]`
+//!
+//! The first protection is told about; with others beside it, so is what the cost of the HPA at 70 % would buy.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +13,7 @@ use std::time::Duration;
 
 use backtest::{
     Cell, Class, Contender, Foresail, Issued, Kind, Load, Point, Score, Setup, Startup, Suite, cost_at,
-    dominating, oracle, parse_csv, replay, score,
+    dominating, oracle, parse_csv, replay, score, violation_at,
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -87,20 +89,17 @@ fn main() -> Result<(), Failure> {
         .collect();
     files.sort();
     let scenes: Vec<Scene> = files.par_iter().flat_map(|file| scenes(&args, file)).collect();
-    for protection in &args.protections {
-        let found: Vec<(Cell, Vec<(&'static str, f64)>)> =
-            scenes.par_iter().filter_map(|scene| run(&args, scene, *protection)).collect();
-        println!("protection {protection}");
-        let table = Suite { cells: found.iter().map(|(cell, _)| cell.clone()).collect() }.table();
-        let summary = |line: &&str| line.starts_with("  =") || line.starts_with("pods");
-        if args.quiet {
-            table.lines().filter(summary).for_each(|line| println!("{line}"));
-        } else {
-            print!("{table}");
-        }
-        if args.spent {
-            spent(&found);
-        }
+    let found: Vec<(Cell, Vec<(&'static str, f64)>)> =
+        scenes.par_iter().filter_map(|scene| run(&args, scene)).collect();
+    let table = Suite { cells: found.iter().map(|(cell, _)| cell.clone()).collect() }.table();
+    let summary = |line: &&str| line.starts_with("  =") || line.starts_with("pods");
+    if args.quiet {
+        table.lines().filter(summary).for_each(|line| println!("{line}"));
+    } else {
+        print!("{table}");
+    }
+    if args.spent {
+        spent(&found);
     }
     Ok(())
 }
@@ -180,14 +179,27 @@ fn baselines(args: &Args, scene: &Scene) -> Result<Vec<Known>, Failure> {
     Ok(known)
 }
 
-fn run(args: &Args, scene: &Scene, protection: f64) -> Option<(Cell, Vec<(&'static str, f64)>)> {
+fn run(args: &Args, scene: &Scene) -> Option<(Cell, Vec<(&'static str, f64)>)> {
     let known = baselines(args, scene).ok()?;
-    let mut policy = scene.setup.policy.clone();
-    policy.protection = protection;
-    let mut ours = Foresail::new(&scene.load, policy, Arc::clone(&scene.issued));
-    let outcome = replay(&scene.load, &scene.setup.world, &mut ours);
     let oracle = oracle(&scene.setup, &scene.load);
-    let score = score(&outcome, &scene.load, &oracle);
+    let replayed = |protection: &f64| {
+        let policy = decide::Policy { protection: *protection, ..scene.setup.policy.clone() };
+        let mut ours = Foresail::new(&scene.load, policy, Arc::clone(&scene.issued));
+        let outcome = replay(&scene.load, &scene.setup.world, &mut ours);
+        (ours, score(&outcome, &scene.load, &oracle))
+    };
+    // The first protection is the one that is told about; the others show what the same cost would buy.
+    let mut runs = args.protections.iter().map(replayed);
+    let (ours, score) = runs.next()?;
+    let frontier: Vec<Point> = std::iter::once(&score)
+        .cloned()
+        .chain(runs.map(|(_, score)| score))
+        .map(|s| Point {
+            name: String::new(),
+            violation: s.violation_percent / 100.0,
+            replica_hours: s.replica_hours,
+        })
+        .collect();
     let mut spent: Vec<(&'static str, f64)> = ours.spent().hours().collect();
     let best = score.replica_hours / score.over_oracle_alike;
     spent.push(("paid", score.replica_hours));
@@ -206,10 +218,10 @@ fn run(args: &Args, scene: &Scene, protection: f64) -> Option<(Cell, Vec<(&'stat
         cheap.sort_by(|a, b| a.replicas.total_cmp(&b.replicas));
         cheap.iter().take(3).for_each(|s| println!("{:<20} cheaper {}", "", told(s)));
     }
-    cell(scene, &score, &known).map(|cell| (cell, spent))
+    cell(scene, &score, &frontier, &known).map(|cell| (cell, spent))
 }
 
-fn cell(scene: &Scene, ours: &Score, known: &[Known]) -> Option<Cell> {
+fn cell(scene: &Scene, ours: &Score, frontier: &[Point], known: &[Known]) -> Option<Cell> {
     let points = |kind: Kind| -> Vec<Point> {
         known
             .iter()
@@ -235,8 +247,8 @@ fn cell(scene: &Scene, ours: &Score, known: &[Known]) -> Option<Cell> {
         perfect_over_tuned_hpa: perfect.hours / cost_at(&hpas, perfect.violation, least)?,
         broken_over_hpa70: ours.violation_seconds.max(10.0) / hpa.seconds.max(10.0),
         hours_over_hpa70: ours.replica_hours / hpa.hours,
-        // Found by `--protection` with several values.
-        broken_at_equal_cost: f64::NAN,
+        broken_at_equal_cost: violation_at(frontier, hpa.hours, least)
+            .map_or(f64::NAN, |v| v / hpa.violation.max(least)),
         actions_over_hpa70: ours.actions_per_day / hpa.actions.max(0.1),
         reversals_per_day: ours.reversals_per_day,
         dominated_by: dominating(&swept, violation, ours.replica_hours).map(|p| p.name.clone()),

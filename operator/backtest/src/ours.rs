@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use decide::capacity::Learnt;
 use decide::{
-    History, MetricObservation, Observation, Outlook, Plan, Policy, Record, Rehearsal, Replicas, Stage,
-    Startup, plan, portfolio, recommend, shortlist,
+    Capacity, History, MetricObservation, Observation, Outlook, Plan, Policy, Record, Rehearsal, Replicas,
+    Stage, Startup, Utilisation, plan, portfolio, recommend, shortlist,
 };
 use jiff::Timestamp;
 use series::{Absence, AbsenceReason, Reading, Sample, Series, time};
@@ -82,6 +83,16 @@ impl Foresail {
         &self.spent
     }
 
+    /// What one replica carries, as far as it's known: declared, or learnt by now.
+    pub fn per_replica(&self) -> f64 {
+        let learnt = self.history.metric(&self.metric).map(|m| m.capacity.learnt());
+        match (self.policy.metrics.first().map(|m| m.capacity), learnt) {
+            (Some(Capacity::Learnt), Some(Learnt::Known { per_replica, .. }))
+            | (Some(Capacity::Declared(per_replica)), _) => per_replica,
+            _ => self.policy.metrics.first().map_or(1.0, |m| m.target),
+        }
+    }
+
     /// What the rehearsal says of every stance by now.
     pub fn rehearsed(&self) -> Vec<decide::Score> {
         self.rehearsal.scores()
@@ -106,6 +117,7 @@ impl Foresail {
     }
 
     fn rehearse(&mut self, view: &View<'_>, issue: Option<&Issue>) {
+        self.stage.per_replica = self.per_replica();
         if view.startups.len() >= 5 {
             let seen = startup(view.startups);
             let p95 = seen.p95.unwrap_or(self.stage.startup);
@@ -193,10 +205,18 @@ pub fn observation(
             standing: issue.and_then(standing),
             short: seen.short,
             long: seen.long,
-            ..MetricObservation::fresh(metric, seen.reading)
+            utilisation: utilisation(view, &seen.reading),
+            ..MetricObservation::fresh(metric, seen.reading.clone())
         }],
         ..Observation::of(view.spec)
     }
+}
+
+/// How busy the ready pods are, beside the load that each of them has: what capacity is learnt from.
+fn utilisation(view: &View<'_>, reading: &Reading) -> Option<Utilisation> {
+    let load = reading.fresh()?;
+    (view.pods.available && view.pods.missing == 0 && view.ready > 0)
+        .then(|| Utilisation { load: load / f64::from(view.ready), used: view.pods.utilisation })
 }
 
 /// The last five minutes of readings, and how many series there usually are.

@@ -40,6 +40,14 @@ impl Momentum {
         self.0.iter().rev().find(|(read, _)| *read <= cutoff).map(|(_, value)| *value)
     }
 
+    /// By which share the highest reading of the last minute is above the lowest. `None` where there are too few.
+    pub(crate) fn swing(&self) -> Option<f64> {
+        let over = time::since(self.0.back()?.0, self.0.front()?.0);
+        let (low, high) =
+            self.0.iter().fold((f64::INFINITY, 0.0f64), |(low, high), (_, v)| (low.min(*v), high.max(*v)));
+        (over >= LEAST && low > 0.0).then(|| high / low - 1.0)
+    }
+
     /// The load after `ahead` if it goes on climbing as it did; never less than the last reading, never more than
     /// twice that. `None` before the first reading.
     pub(crate) fn carried(&self, ahead: Duration) -> Option<f64> {

@@ -23,10 +23,12 @@ use crate::recommendation::{
 };
 use crate::stance::Stance;
 use crate::trail::Trail;
-use crate::validate::{Validated, validate};
+use crate::validate::{Moment, Validated, validate};
 
 /// After this long without a decision, the replicas there are count as recommended.
 const LONGEST_SILENCE: Duration = Duration::from_secs(120);
+/// A utilisation says little about pods that have served for less than this.
+const SETTLING: Duration = Duration::from_secs(75);
 /// How long a level at which more consumers didn't help stands.
 const NO_BENEFIT_FOR: Duration = Duration::from_secs(3_600);
 /// After consumers came up, this long until their work must show.
@@ -77,15 +79,16 @@ pub fn recommend(policy: &Policy, observation: &Observation, history: &History, 
     }
 
     // 1. Validate what was measured, and learn from it.
-    let after_fall = policy.timing.after_fall;
-    let metrics: Vec<Validated<'_>> = policy
-        .metrics
-        .iter()
-        .map(|m| validate(m, observation, history.metric(&m.name), after_fall, now))
-        .collect();
+    let lead = lead(policy, observation);
+    let moment = Moment {
+        now,
+        after_fall: policy.timing.after_fall,
+        settled: settled(observation, history, lead, now),
+    };
+    let metrics: Vec<Validated<'_>> =
+        policy.metrics.iter().map(|m| validate(m, observation, history.metric(&m.name), moment)).collect();
 
     // 2. How far ahead, and how much the forecast is trusted.
-    let lead = lead(policy, observation);
     next.gate = gate::stance(policy, observation, &history.gate, now);
     pace(policy, observation, &metrics, &mut next, now);
     let stance = next.gate.stance.unwrap_or(Stance::REACTIVE);
@@ -151,6 +154,15 @@ pub fn recommend(policy: &Policy, observation: &Observation, history: &History, 
         data_fresh,
     };
     Decision { recommendation, history: next }
+}
+
+/// Whether all pods are ready and have been since the last change had the time to come true.
+fn settled(observation: &Observation, history: &History, lead: Duration, now: Timestamp) -> bool {
+    let replicas = observation.replicas;
+    let coming = |change: i64| if change > 0 { lead + SETTLING } else { SETTLING };
+    replicas.ready > 0
+        && replicas.ready == replicas.spec
+        && history.scale_events.last().is_none_or(|event| time::since(now, event.at) > coming(event.change))
 }
 
 /// Whether the ready replicas were enough for the load now: what the protection is paced by.

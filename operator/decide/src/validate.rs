@@ -18,6 +18,8 @@ const LEAST_COVERAGE: f64 = 0.9;
 /// A jump by this factor between two decisions is a glitch until the next reading says the same.
 const GLITCH: f64 = 4.0;
 const LONGEST_GAP: Duration = Duration::from_secs(120);
+/// Capacity is learnt while the load of the last minute stayed within this share.
+const STEADY: f64 = 0.05;
 
 /// A metric after validation.
 pub(crate) struct Validated<'a> {
@@ -35,13 +37,22 @@ pub(crate) struct Validated<'a> {
     pub(crate) memory: MetricHistory,
 }
 
+/// The moment that a metric is looked at.
+#[derive(Clone, Copy)]
+pub(crate) struct Moment {
+    pub(crate) now: Timestamp,
+    /// How long a sudden fall is waited out.
+    pub(crate) after_fall: Duration,
+    /// The same pods have been ready for a while, so that load and utilisation are of the same pods.
+    pub(crate) settled: bool,
+}
+
 /// Sorts what was observed of `policy`, and takes it into the metric's memory.
 pub(crate) fn validate<'a>(
     policy: &'a MetricPolicy,
     observation: &'a Observation,
     before: Option<&MetricHistory>,
-    after_fall: Duration,
-    now: Timestamp,
+    Moment { now, after_fall, settled }: Moment,
 ) -> Validated<'a> {
     let observed = observation.metric(&policy.name);
     let mut memory = before.cloned().unwrap_or_default();
@@ -75,7 +86,9 @@ pub(crate) fn validate<'a>(
                 }
             }
         }
-        if let Some(look) = observed.utilisation.filter(|_| !observation.rollout) {
+        // A rate over a minute and a utilisation over seconds are of the same load only while that stands still.
+        let steady = memory.momentum.swing().is_some_and(|swing| swing <= STEADY);
+        if let Some(look) = observed.utilisation.filter(|_| settled && steady && !observation.rollout) {
             memory.capacity.observe(now, look);
         }
     }
