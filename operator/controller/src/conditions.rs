@@ -209,9 +209,8 @@ fn forecast_active(decided: &Decided) -> Finding {
 
 fn ready(decided: &Decided, able: &Finding, active: &Finding, fresh: &Finding) -> Finding {
     let finding = |truth, word: &str, message: &str| {
-        let notes = &decided.notes;
-        let message =
-            if notes.is_empty() { message.to_owned() } else { format!("{message}; {}", notes.join("; ")) };
+        let notes = decided.notes.iter().map(|note| note.message.as_str());
+        let message = std::iter::once(message).chain(notes).collect::<Vec<_>>().join("; ");
         Finding(kinds::READY, Some(truth), word.to_owned(), message)
     };
     for broken in [able, active] {

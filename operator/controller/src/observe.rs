@@ -25,6 +25,7 @@ use crate::capacity;
 use crate::context::Context;
 use crate::foresee::{Foresight, View};
 use crate::memory::{PolicyMemory, SignalMemory};
+use crate::outcome::Note;
 use crate::pods::{PodCount, selector};
 use crate::signals::{Asked, Sources};
 use crate::startups::Startups;
@@ -43,7 +44,7 @@ pub(crate) struct Observed {
     pub(crate) pods: PodCount,
     pub(crate) views: Vec<View>,
     /// What a person should know though nothing fails.
-    pub(crate) notes: Vec<String>,
+    pub(crate) notes: Vec<Note>,
 }
 
 /// Reads everything.
@@ -86,7 +87,12 @@ pub(crate) async fn observe(
         let kept = self::kept(memory, intent, &signal.name);
         let (short, long) = kept.short_and_long();
         if let Some(Err(absence)) = &used {
-            notes.push(format!("{}: how busy replicas are can't be told: {absence}", signal.name));
+            // Without the absence's own words: ages in them would be news at every look.
+            let message = format!(
+                "{}: how busy replicas are can't be told ({}); ask Prometheus what capacity.utilization asks",
+                signal.name, absence.reason
+            );
+            notes.push(Note::new("UtilizationMissing", message));
         }
         metrics.push(MetricObservation {
             short,

@@ -27,7 +27,23 @@ pub struct Decided {
     /// The decision in one sentence.
     pub sentence: String,
     /// What a person should know besides, such as fields that don't exist.
-    pub notes: Vec<String>,
+    pub notes: Vec<Note>,
+}
+
+/// What a person should know though nothing fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The word to search for.
+    pub reason: &'static str,
+    /// What it is.
+    pub message: String,
+}
+
+impl Note {
+    /// A note.
+    pub fn new(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into() }
+    }
 }
 
 impl Decided {

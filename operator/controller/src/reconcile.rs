@@ -22,7 +22,7 @@ use crate::error::Refusal;
 use crate::foresee::View;
 use crate::memory::{Ledger, PolicyMemory, Promise};
 use crate::observe::{Observed, observe};
-use crate::outcome::{Decided, Outcome, driver, sentence};
+use crate::outcome::{Decided, Note, Outcome, driver, sentence};
 use crate::owners::Claim;
 use crate::protect::protect;
 use crate::report::{Subject, report};
@@ -196,11 +196,12 @@ fn say(invalid: &[Invalid]) -> String {
 }
 
 /// What a person should know though nothing fails: fields that don't exist.
-fn notes(object: &Guarded) -> Vec<String> {
+fn notes(object: &Guarded) -> Vec<Note> {
     let Some(applied) = object.annotations().get(LAST_APPLIED) else { return Vec::new() };
     unknown_fields(applied)
         .into_iter()
         .map(|path| format!("{path} is no field of an AutoscalePolicy and was dropped; `kubectl explain asp.spec` lists them"))
+        .map(|message| Note::new("UnknownField", message))
         .collect()
 }
 
@@ -211,7 +212,7 @@ async fn evaluate(
     intent: &Intent,
     generation: Option<i64>,
     claim: &Claim,
-    mut notes: Vec<String>,
+    mut notes: Vec<Note>,
     now: Timestamp,
 ) -> Result<(Decided, Vec<View>), Refusal> {
     let namespace = memory.key.namespace.to_string();
@@ -231,7 +232,8 @@ async fn evaluate(
     let calendars = context.calendars.borrow().clone();
     let said = calendars::ask(&calendars, &namespace, &memory.key.name, &intent.calendars, now);
     policy.calendar = said.windows;
-    notes.extend(said.missing.iter().map(|name| format!("there is no ScalingCalendar {name}")));
+    let missing = |name: &String| Note::new("CalendarMissing", format!("there is no ScalingCalendar {name}"));
+    notes.extend(said.missing.iter().map(missing));
     let maker = Maker {
         pool: &context.pool,
         secrets: &context.secrets,

@@ -23,7 +23,7 @@ use crate::context::Context;
 use crate::error::{is_not_found, say};
 use crate::foresee::{View, score_at};
 use crate::memory::PolicyMemory;
-use crate::outcome::{Decided, Outcome};
+use crate::outcome::{Decided, Note, Outcome};
 use crate::page;
 use crate::status::{Inputs, is_due, status};
 use crate::validate::Intent;
@@ -319,45 +319,10 @@ async fn tell(
     outcome: &Outcome,
     next: &AutoscalePolicyStatus,
 ) {
-    let mut events = Vec::new();
-    if let Outcome::Decided(decided) = outcome {
-        match &decided.actuation {
-            Actuation::Applied(applied) => {
-                // The trace is that of this very decision; without tracing there is none to name.
-                let trace =
-                    telemetry::tracing::trace_id().map_or_else(String::new, |id| format!(" [trace {id}]"));
-                let note = format!(
-                    "scaled from {} to {}: {}{trace}",
-                    applied.from(),
-                    applied.to(),
-                    decided.sentence
-                );
-                events.push(event(EventType::Normal, "Scaled", "Scale", note));
-            }
-            Actuation::Refused(refusal) if memory.is_news("refused", &refusal.message) => {
-                events.push(event(EventType::Warning, refusal.reason, "Scale", refusal.message.clone()));
-            }
-            Actuation::Skipped(Skip::Suggested(to)) if memory.is_news("suggested", &to.to_string()) => {
-                let note = format!("{to} replicas would be right: {}", decided.sentence);
-                events.push(event(EventType::Normal, "Suggested", "Recommend", note));
-            }
-            _ => {}
-        }
-        if let Some(foreign) = &decided.record.observation.foreign_writer
-            && memory.is_news("foreign", &foreign.at.to_string())
-        {
-            let note = format!(
-                "{} set {} replicas; give the target one owner, or pause this policy while working on it",
-                foreign.who, foreign.replicas
-            );
-            events.push(event(EventType::Warning, "ForeignWriter", "Observe", note));
-        }
-        for note in &decided.notes {
-            if memory.is_news("note", note) {
-                events.push(event(EventType::Warning, "UnknownField", "Validate", note.clone()));
-            }
-        }
-    }
+    let mut events = match outcome {
+        Outcome::Decided(decided) => news(memory, decided),
+        Outcome::Refused(_) => Vec::new(),
+    };
     let find = |kind: &str| next.conditions.iter().find(|c| c.type_ == kind);
     if let Some(ready) = find(api::condition::READY)
         && memory.is_news("ready", &format!("{} {}", ready.status, ready.reason))
@@ -378,6 +343,49 @@ async fn tell(
             tracing::warn!(policy = %memory.key, reason = event.reason, error = %say(&error), "can't send an event");
         }
     }
+}
+
+/// What of a decision somebody would want to know who wasn't told yet.
+fn news(memory: &mut PolicyMemory, decided: &Decided) -> Vec<Event> {
+    let mut events = Vec::new();
+    match &decided.actuation {
+        Actuation::Applied(applied) => {
+            // The trace is that of this very decision; without tracing there is none to name.
+            let trace =
+                telemetry::tracing::trace_id().map_or_else(String::new, |id| format!(" [trace {id}]"));
+            let note =
+                format!("scaled from {} to {}: {}{trace}", applied.from(), applied.to(), decided.sentence);
+            events.push(event(EventType::Normal, "Scaled", "Scale", note));
+        }
+        Actuation::Refused(refusal) if memory.is_news("refused", &refusal.message) => {
+            events.push(event(EventType::Warning, refusal.reason, "Scale", refusal.message.clone()));
+        }
+        Actuation::Skipped(Skip::Suggested(to)) if memory.is_news("suggested", &to.to_string()) => {
+            let note = format!("{to} replicas would be right: {}", decided.sentence);
+            events.push(event(EventType::Normal, "Suggested", "Recommend", note));
+        }
+        _ => {}
+    }
+    if let Some(foreign) = &decided.record.observation.foreign_writer
+        && memory.is_news("foreign", &foreign.at.to_string())
+    {
+        let note = format!(
+            "{} set {} replicas; give the target one owner, or pause this policy while working on it",
+            foreign.who, foreign.replicas
+        );
+        events.push(event(EventType::Warning, "ForeignWriter", "Observe", note));
+    }
+    if memory.is_news("notes", &format!("{:?}", decided.notes)) {
+        let told = |note: &Note| event(EventType::Warning, note.reason, "Validate", note.message.clone());
+        events.extend(decided.notes.iter().map(told));
+    }
+    let limits = &decided.record.recommendation.limits;
+    let no_benefit = limits.iter().find(|limit| limit.reason == decide::LimitReason::NoBenefit);
+    let note = no_benefit.map_or("", |limit| limit.message.as_str());
+    if memory.is_news("benefit", note) && !note.is_empty() {
+        events.push(event(EventType::Warning, "NoBenefit", "Scale", note.to_owned()));
+    }
+    events
 }
 
 fn event(type_: EventType, reason: &str, action: &str, mut note: String) -> Event {
