@@ -50,13 +50,16 @@ pub fn cost_at(points: &[Point], violation: f64, least: f64) -> Option<f64> {
 }
 
 /// The violation that the points reach at `replica_hours`: the logarithm of violation is linear in cost between two
-/// neighbours of the frontier, and beyond its ends goes on as between the last two. `None` with fewer than two points.
+/// neighbours of the frontier. Where the dearest point costs less, it's that point's; where the cheapest costs more, the
+/// line of the last two goes on. `None` where there is no such line.
 pub fn violation_at(points: &[Point], replica_hours: f64, least: f64) -> Option<f64> {
     let front = pareto(points);
-    // By falling cost: the pair around the cost asked for, or the nearest one.
-    let next = front.iter().position(|p| p.replica_hours <= replica_hours).unwrap_or(front.len());
-    let last = next.clamp(1, front.len().checked_sub(1)?.max(1));
-    let (dear, cheap) = (front.get(last - 1)?, front.get(last)?);
+    let dearest = front.first()?;
+    if dearest.replica_hours <= replica_hours {
+        return Some(dearest.violation.max(least));
+    }
+    let next = front.iter().position(|p| p.replica_hours <= replica_hours).unwrap_or(front.len() - 1);
+    let (dear, cheap) = (front.get(next.checked_sub(1)?)?, front.get(next)?);
     let (a, b) = (dear.violation.max(least).ln(), cheap.violation.max(least).ln());
     let share = (dear.replica_hours - replica_hours) / (dear.replica_hours - cheap.replica_hours);
     Some((a + (b - a) * share).exp().clamp(least, 1.0))
@@ -105,6 +108,7 @@ mod tests {
         let p = points(&[(0.0001, 200.0), (0.01, 100.0)]);
         assert!((violation_at(&p, 150.0, 1e-6).unwrap() - 0.001).abs() < 1e-9);
         assert!((violation_at(&p, 50.0, 1e-6).unwrap() - 0.1).abs() < 1e-9, "beyond the end");
+        assert_eq!(violation_at(&p, 300.0, 1e-6), Some(0.0001), "dearer than the dearest");
         assert_eq!(violation_at(&p[..1], 50.0, 1e-6), None);
     }
 

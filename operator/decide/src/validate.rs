@@ -87,7 +87,7 @@ pub(crate) fn validate<'a>(
             }
         }
         // A rate over a minute and a utilisation over seconds are of the same load only while that stands still.
-        let steady = memory.momentum.swing().is_some_and(|swing| swing <= STEADY);
+        let steady = memory.momentum.swing().is_none_or(|swing| swing <= STEADY);
         if let Some(look) = observed.utilisation.filter(|_| settled && steady && !observation.rollout) {
             memory.capacity.observe(now, look);
         }
