@@ -26,6 +26,9 @@ const MOST_CONSUMERS: u32 = 60;
 const SLOTS_A_DAY: usize = 288;
 const DAYS: usize = 12;
 
+/// Arrivals of a slot as a share of the most there are.
+type Shape = fn(usize) -> f64;
+
 /// One shape of arrivals.
 #[derive(Clone, Debug)]
 pub struct ProofScene {
@@ -80,7 +83,7 @@ fn kinds(drain_within: f64) -> [(QueueWorld, Duration); 4] {
 /// Shapes of arrivals that queues know: a wave over the day, office hours, a batch at the top of each hour, noise without
 /// a season, and a level that triples one day. The same each time.
 pub fn scenes() -> Vec<ProofScene> {
-    let shapes: [(&str, fn(usize) -> f64); 5] = [
+    let shapes: [(&str, Shape); 5] = [
         ("daily wave", |slot| wave(slot) * (1.0 + 0.05 * noise(slot, 1))),
         ("office hours", |slot| office(slot) * (1.0 + 0.05 * noise(slot, 2))),
         ("hourly batches", |slot| (0.35 * wave(slot) + batch(slot)) * (1.0 + 0.05 * noise(slot, 3))),
@@ -258,5 +261,32 @@ impl Proof {
             fewer(hpa)
         );
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_baseline_is_the_least_late_threshold_that_costs_no_more_or_the_cheapest() {
+        let score = |late_percent, consumer_hours| QueueScore {
+            late_percent,
+            consumer_hours,
+            ..QueueScore::default()
+        };
+        let swept = [score(9.0, 10.0), score(4.0, 12.0), score(0.1, 20.0)];
+        assert_eq!(best(&swept, 15.0).late_percent, 4.0);
+        assert_eq!(best(&swept, 5.0).late_percent, 9.0, "it would be unfair to have none");
+    }
+
+    #[test]
+    fn shapes_are_the_same_each_time_and_never_below_zero() {
+        let (first, second) = (scenes(), scenes());
+        assert_eq!(first.len(), 5);
+        for (a, b) in first.iter().zip(&second) {
+            assert_eq!(a.arrivals, b.arrivals, "{}", a.name);
+            assert!(a.arrivals.raw().iter().all(|v| *v >= 0.0), "{}", a.name);
+        }
     }
 }
