@@ -64,7 +64,7 @@ pub struct QueueScore {
     /// Consumer-hours over the work there was: what consumers that are never idle would take.
     pub over_work: f64,
     /// Consumer-hours over those of the fewest whole consumers that carry the arrivals of each minute, each with whole
-    /// partitions: what nobody can do without, however well they foresee.
+    /// partitions: what is left above 1 is the price of starting early and leaving late.
     pub over_least: f64,
     /// Changes of the consumers asked for, an hour.
     pub changes_per_hour: f64,
