@@ -159,7 +159,9 @@ fn burst_candidate(
     } else {
         replicas
     };
-    let message = format!("load {value:.1} x headroom {headroom:.2} / {capacity:.1} that a replica carries");
+    let climbs = if load > value { format!(", climbing to {load:.1},") } else { String::new() };
+    let message =
+        format!("load {value:.1}{climbs} x headroom {headroom:.2} / {capacity:.1} that a replica carries");
     push(out, Source::Burst, metric, Some(replicas), reason, message);
 }
 
