@@ -247,8 +247,7 @@ fn cell(scene: &Scene, ours: &Score, frontier: &[Point], known: &[Known]) -> Opt
         perfect_over_tuned_hpa: perfect.hours / cost_at(&hpas, perfect.violation, least)?,
         broken_over_hpa70: ours.violation_seconds.max(10.0) / hpa.seconds.max(10.0),
         hours_over_hpa70: ours.replica_hours / hpa.hours,
-        broken_at_equal_cost: violation_at(frontier, hpa.hours, least)
-            .map_or(f64::NAN, |v| v / hpa.violation.max(least)),
+        broken_at_equal_cost: violation_at(frontier, hpa.hours, least).map(|v| v / hpa.violation.max(least)),
         actions_over_hpa70: ours.actions_per_day / hpa.actions.max(0.1),
         reversals_per_day: ours.reversals_per_day,
         dominated_by: dominating(&swept, violation, ours.replica_hours).map(|p| p.name.clone()),

@@ -131,8 +131,9 @@ pub struct Cell {
     pub broken_over_hpa70: f64,
     /// Replica-hours over those of the HPA at 70 %.
     pub hours_over_hpa70: f64,
-    /// Broken time over that of the HPA at 70 % where Foresail's protection is chosen so that it costs just as much.
-    pub broken_at_equal_cost: f64,
+    /// Broken time over that of the HPA at 70 % where Foresail's protection is chosen so that it costs just as much;
+    /// `None` where none of those replayed says what that would be.
+    pub broken_at_equal_cost: Option<f64>,
     /// Changes over those of the HPA at 70 %.
     pub actions_over_hpa70: f64,
     /// Reversals a day.
@@ -197,7 +198,7 @@ fn cell(name: &str, class: Class, c: &Comparison) -> Option<Cell> {
         .collect();
     let broken_over_hpa70 = ours.score.violation_seconds.max(10.0) / hpa.score.violation_seconds.max(10.0);
     let broken_at_equal_cost = violation_at(&frontier, hpa.score.replica_hours, least)
-        .map_or(broken_over_hpa70, |v| v / (hpa.score.violation_percent / 100.0).max(least));
+        .map(|v| v / (hpa.score.violation_percent / 100.0).max(least));
     Some(Cell {
         series: name.to_owned(),
         class,
@@ -246,7 +247,7 @@ impl Suite {
             for c in &cells {
                 let _ = writeln!(
                     out,
-                    "  {:<22} {:<9} {:>8.3}% {:>8.3} {:>8.3} {:>8.3} {:>10.2} {:>9.3} {:>9.2} {:>8.2} {:>7.1}  {}",
+                    "  {:<22} {:<9} {:>8.3}% {:>8.3} {:>8.3} {:>8.3} {:>10.2} {:>9.3} {:>9} {:>8.2} {:>7.1}  {}",
                     c.series,
                     c.class.name(),
                     c.violation_percent,
@@ -255,7 +256,7 @@ impl Suite {
                     c.over_oracle,
                     c.broken_over_hpa70,
                     c.hours_over_hpa70,
-                    c.broken_at_equal_cost,
+                    c.broken_at_equal_cost.map_or_else(|| "-".to_owned(), |v| format!("{v:.2}")),
                     c.actions_over_hpa70,
                     c.reversals_per_day,
                     c.dominated_by.as_deref().unwrap_or("")
@@ -275,24 +276,35 @@ impl Suite {
 }
 
 fn summary(out: &mut String, name: &str, cells: &[&Cell]) {
-    let mean = |f: fn(&Cell) -> f64| {
-        (cells.iter().map(|c| f(c).max(1e-9).ln()).sum::<f64>() / cells.len().max(1) as f64).exp()
-    };
+    let mean = |f: fn(&Cell) -> f64| geometric_mean(cells.iter().map(|c| f(c))).unwrap_or(f64::NAN);
+    let at_equal: Vec<f64> = cells.iter().filter_map(|c| c.broken_at_equal_cost).collect();
+    let at_equal = geometric_mean(at_equal.iter().copied()).map_or_else(
+        || "-".to_owned(),
+        |value| match cells.len() - at_equal.len() {
+            0 => format!("{value:.2}"),
+            unknown => format!("{value:.2} ({unknown} unknown)"),
+        },
+    );
     let worst = cells.iter().map(|c| c.over_tuned_hpa).fold(0.0, f64::max);
     let dominated = cells.iter().filter(|c| c.dominated_by.is_some()).count();
     let removed: u32 = cells.iter().map(|c| c.removed_on_bad_data).sum();
     let _ = writeln!(
         out,
-        "  = {name} ({}): R/HPA* {:.3}, worst {worst:.3}, dominated {dominated}; oracle x {:.3}; against HPA 70 %: broken {:.2}, hours {:.3}, broken at equal cost {:.2}, actions {:.2}; reversals/d {:.1}; removed on bad data {removed}",
+        "  = {name} ({}): R/HPA* {:.3}, worst {worst:.3}, dominated {dominated}; oracle x {:.3}; against HPA 70 %: broken {:.2}, hours {:.3}, broken at equal cost {at_equal}, actions {:.2}; reversals/d {:.1}; removed on bad data {removed}",
         cells.len(),
         mean(|c| c.over_tuned_hpa),
         mean(|c| c.over_oracle),
         mean(|c| c.broken_over_hpa70),
         mean(|c| c.hours_over_hpa70),
-        mean(|c| c.broken_at_equal_cost),
         mean(|c| c.actions_over_hpa70),
         cells.iter().map(|c| c.reversals_per_day).sum::<f64>() / cells.len().max(1) as f64,
     );
+}
+
+/// `None` of nothing.
+fn geometric_mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (count, sum) = values.fold((0, 0.0), |(n, sum), v| (n + 1, sum + v.max(1e-9).ln()));
+    (count > 0).then(|| (sum / f64::from(count)).exp())
 }
 
 #[cfg(test)]
@@ -316,5 +328,35 @@ mod tests {
         assert_eq!(Class::of(&series(shift)), Class::Shift);
         let noise = |t: f64| crate::random::uniform(1, 2, (t * 288.0).round() as u64);
         assert_eq!(Class::of(&series(noise)), Class::Noise);
+    }
+
+    #[test]
+    fn what_equal_cost_would_buy_is_not_guessed() {
+        let cell = |broken_at_equal_cost| Cell {
+            series: "shop".to_owned(),
+            class: Class::Noise,
+            startup_seconds: 60.0,
+            days: 1.0,
+            violation_percent: 0.1,
+            over_tuned_hpa: 1.0,
+            over_oracle: 1.0,
+            perfect_over_tuned_hpa: 1.0,
+            broken_over_hpa70: 0.01,
+            hours_over_hpa70: 2.0,
+            broken_at_equal_cost,
+            actions_over_hpa70: 1.0,
+            reversals_per_day: 0.0,
+            dominated_by: None,
+            removed_on_bad_data: 0,
+        };
+        let told = |cells: &[Option<f64>]| {
+            let table = Suite { cells: cells.iter().copied().map(cell).collect() }.table();
+            let summary = table.lines().rfind(|line| line.contains("= all")).unwrap();
+            let (_, rest) = summary.split_once("at equal cost ").unwrap();
+            rest.split_once(", actions").unwrap().0.to_owned()
+        };
+        assert_eq!(told(&[Some(0.5), Some(2.0)]), "1.00");
+        assert_eq!(told(&[Some(0.5), None]), "0.50 (1 unknown)");
+        assert_eq!(told(&[None]), "-");
     }
 }
