@@ -156,8 +156,12 @@ fn status(object: &HealthCheck, view: &ComponentView, now: Timestamp) -> HealthC
     let generation = object.metadata.generation;
     let last = view.view.last.as_ref();
     let invalid = last.filter(|o| matches!(o.reason, Reason::InvalidCheck | Reason::SecretMissing));
-    let output =
-        if same && previous.output.is_some() { previous.output.clone() } else { Some(page::output(view)) };
+    let own = Some(view.own.to_string());
+    let votes = Some(format!("{}/{}", view.agreement.down, view.agreement.voters));
+    let causes: Vec<String> = view.causes.iter().map(|c| c.id.to_string()).collect();
+    // The same status may come to mean something else: degraded in the eyes of one instance, then above a bound.
+    let same_story = same && previous.own == own && previous.votes == votes && previous.causes == causes;
+    let output = previous.output.filter(|_| same_story).or_else(|| Some(page::output(view)));
     let (ready, why) = match invalid {
         Some(outcome) => (false, (outcome.reason.as_str(), outcome.output.clone())),
         None => (true, ("Probing", "the check is valid and runs".to_owned())),
@@ -175,12 +179,12 @@ fn status(object: &HealthCheck, view: &ComponentView, now: Timestamp) -> HealthC
         kind: Some(view.component.kind.clone()),
         status: Some(view.status.to_string()),
         since: if same { previous.since.clone().or(Some(Time(view.since))) } else { Some(Time(view.since)) },
-        own: Some(view.own.to_string()),
+        own,
         flapping: view.view.flapping,
         output: output.clone(),
-        causes: view.causes.iter().map(|c| c.id.to_string()).collect(),
+        causes,
         consequences: view.consequences.iter().take(50).map(ToString::to_string).collect(),
-        votes: Some(format!("{}/{}", view.agreement.down, view.agreement.voters)),
+        votes,
         conditions: vec![
             condition(&previous.conditions, "Ready", ready, why.0, &why.1, generation, now),
             condition(
