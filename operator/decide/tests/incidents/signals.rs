@@ -47,13 +47,7 @@ fn reddit_2016_a_fleet_that_vanishes_from_sight_is_held() {
     );
     s.steady(12, 2_700.0);
     s.say("A migration begins: a third of the series is left, and the sum with it");
-    s.watch(10, |s| {
-        s.seen(vec![MetricObservation::absent(
-            "requests",
-            AbsenceReason::SeriesVanished,
-            "40 series instead of 120",
-        )])
-    });
+    s.blind(10, AbsenceReason::SeriesVanished, "40 series instead of 120");
     assert_eq!(s.spec, 30);
     s.say("The series are back; but the load really is lower now");
     s.steady(25, 900.0);
@@ -73,13 +67,7 @@ fn keda_3065_an_empty_answer_is_not_zero() {
         Some(decide::Fallback { after: Duration::from_secs(300), min_replicas: 28 });
     s.steady(11, 2_200.0);
     s.say("Prometheus restarts with a new configuration; the query matches nothing");
-    s.watch(15, |s| {
-        s.seen(vec![MetricObservation::absent(
-            "requests",
-            AbsenceReason::Empty,
-            "the query matched no series",
-        )])
-    });
+    s.blind(15, AbsenceReason::Empty, "the query matched no series");
     assert_eq!(s.spec, 28);
     s.say("It is back");
     s.steady(20, 2_200.0);
@@ -97,9 +85,7 @@ fn mimir_7691_a_half_empty_window_is_far_too_low() {
     );
     s.steady(11, 2_700.0);
     s.say("Prometheus is away for two minutes");
-    s.watch(2, |s| {
-        s.seen(vec![MetricObservation::absent("requests", AbsenceReason::Unreachable, "connection refused")])
-    });
+    s.blind(2, AbsenceReason::Unreachable, "connection refused");
     s.say("It is back; the window fills from almost nothing");
     for share in [0.06, 0.3, 0.55, 0.8] {
         let mut metric = s.load(2_700.0 * share);

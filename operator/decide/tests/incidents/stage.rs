@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use decide::{History, MetricObservation, Observation, Outlook, Policy, Record, Standing, Startup, line};
 use jiff::Timestamp;
-use series::{Forecast, Reading, Sample, time};
+use series::{AbsenceReason, Forecast, Reading, Sample, time};
 
 const TICK: Duration = Duration::from_secs(15);
 
@@ -96,6 +96,11 @@ impl Scene {
             let observation = look(self);
             self.decide(&observation);
         }
+    }
+
+    /// Decides for `minutes` while "requests" can't be read.
+    pub(crate) fn blind(&mut self, minutes: u32, reason: AbsenceReason, message: &str) {
+        self.watch(minutes, |s| s.seen(vec![MetricObservation::absent("requests", reason, message)]));
     }
 
     pub(crate) fn close(self, name: &str) {
