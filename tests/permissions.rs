@@ -205,12 +205,7 @@ async fn hands_are_named(scene: &Scene) -> Result<()> {
 /// The floor of an HPA is raised, and given back when the policy goes.
 async fn an_hpa_is_lent_a_floor(scene: &Scene) -> Result<()> {
     scene.plane.apply_object(deployment("lent", 2)).await?;
-    let hpa = json!({
-        "apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler",
-        "metadata": {"name": "lent", "namespace": "default"},
-        "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "lent"},
-                 "minReplicas": 2, "maxReplicas": 12, "targetCPUUtilizationPercentage": 50},
-    });
+    let hpa = scene::hpa("lent", "lent", 12);
     scene.plane.apply_object(hpa).await?;
     let target = json!({"kind": "HorizontalPodAutoscaler", "name": "lent"});
     let lends = policy("lent", &json!({"scaleTargetRef": target, "maxReplicas": null}));

@@ -238,12 +238,7 @@ async fn a_target_that_is_missing_or_scaled_to_zero_or_owned_by_another_is_repor
 async fn the_floor_of_an_hpa_is_raised_and_given_back() -> Result<()> {
     let mut scene = Scene::set(Shape::constant(600.0), &json!({})).await?;
     scene.deploy("web", 2).await?;
-    let hpa = json!({
-        "apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler",
-        "metadata": {"name": "web-hpa", "namespace": "default"},
-        "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
-                 "minReplicas": 2, "maxReplicas": 12, "targetCPUUtilizationPercentage": 50},
-    });
+    let hpa = scene::hpa("web-hpa", "web", 12);
     scene.plane.apply_object(hpa).await?;
     scene.start_foresail("one", &[]).await?;
     let target = json!({"kind": "HorizontalPodAutoscaler", "name": "web-hpa"});

@@ -274,6 +274,16 @@ pub(crate) fn workload(kind: &str, name: &str, replicas: u32) -> Value {
     })
 }
 
+/// An HPA of a Deployment.
+pub(crate) fn hpa(name: &str, deployment: &str, max_replicas: u32) -> Value {
+    json!({
+        "apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": deployment},
+                 "minReplicas": 2, "maxReplicas": max_replicas, "targetCPUUtilizationPercentage": 50},
+    })
+}
+
 /// Seconds from now, as a duration to wait or 0 when it is past.
 pub(crate) fn until(at: Timestamp) -> Duration {
     at.duration_since(Timestamp::now()).try_into().unwrap_or(Duration::ZERO)

@@ -19,6 +19,7 @@ pub mod error;
 mod foresee;
 pub mod lease;
 mod memory;
+pub mod meter;
 mod observe;
 pub mod outcome;
 pub mod owners;

@@ -6,7 +6,6 @@
 use std::time::Instant;
 
 use api::v1alpha1::{AutoscalePolicy, AutoscalePolicyStatus};
-use decide::Source;
 use health::snapshot::NextChange;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -14,7 +13,7 @@ use kube::api::{Patch, PatchParams};
 use kube::runtime::events::{Event, EventType};
 use kube::{Api, Resource as _};
 use telemetry::metrics::{
-    CandidateKind, DecisionOutcome, Direction, ForecastFigures, QueueFigures, ReplicaFigures, Step, Truth,
+    DecisionOutcome, Direction, ForecastFigures, QueueFigures, ReplicaFigures, Step, Truth,
 };
 
 use crate::actuate::{Actuation, FIELD_MANAGER, Skip};
@@ -23,6 +22,7 @@ use crate::context::Context;
 use crate::error::{is_not_found, say};
 use crate::foresee::{View, score_at};
 use crate::memory::PolicyMemory;
+use crate::meter;
 use crate::outcome::{Decided, Note, Outcome};
 use crate::page;
 use crate::status::{Inputs, is_due, status};
@@ -145,17 +145,6 @@ fn show(
     context.snapshot.send_modify(|snapshot| snapshot.put(shown));
 }
 
-/// The label of a step of the decision.
-fn candidate_kind(source: Source) -> CandidateKind {
-    match source {
-        Source::Predictive | Source::Keep => CandidateKind::Predictive,
-        Source::Calendar => CandidateKind::Calendar,
-        Source::Backlog => CandidateKind::Backlog,
-        Source::Fallback => CandidateKind::Fallback,
-        _ => CandidateKind::Reactive,
-    }
-}
-
 fn series(
     memory: &PolicyMemory,
     subject: &Subject<'_>,
@@ -212,20 +201,14 @@ fn decided_series(memory: &PolicyMemory, intent: &Intent, decided: &Decided, vie
     metrics
         .timing(record.observation.startup.p95.map(|d| d.as_secs_f64()), recommendation.lead.as_secs_f64());
     metrics.saved(memory.ledger.seconds);
-    for limit in recommendation.limits.iter().filter(|l| l.from != l.to) {
-        metrics.limited(limit.reason.as_str());
-    }
+    meter::recommended(metrics, recommendation);
     match &decided.actuation {
         Actuation::Applied(applied) => {
             let direction = if applied.to() > applied.from() { Direction::Up } else { Direction::Down };
-            metrics.scaled(direction, candidate_kind(recommendation.driver.source), now);
+            metrics.scaled(direction, meter::candidate_kind(recommendation.driver.source), now);
         }
         Actuation::Refused(refusal) => metrics.failed(refusal.reason),
         Actuation::Skipped(_) => {}
-    }
-    for candidate in &recommendation.candidates {
-        let name = candidate.metric.clone().unwrap_or_else(|| "policy".to_owned());
-        metrics.candidate(name, candidate_kind(candidate.source), candidate.replicas.map(f64::from));
     }
     for (index, signal) in intent.signals.iter().enumerate() {
         let name = signal.name.as_str();

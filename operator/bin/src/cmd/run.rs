@@ -124,7 +124,11 @@ enum OtlpProtocol {
 pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
     let runtime = cli::runtime()?;
     let metrics = Metrics::new().per_policy(args.per_policy_metrics);
-    metrics.build(env!("CARGO_PKG_VERSION"), option_env!("FORESAIL_REVISION").unwrap_or("unknown"), "1.95");
+    metrics.build(
+        env!("CARGO_PKG_VERSION"),
+        option_env!("FORESAIL_REVISION").unwrap_or("unknown"),
+        env!("CARGO_PKG_RUST_VERSION"),
+    );
     // The OTLP exporters want the runtime's context, not a task of it.
     let guard = {
         let _entered = runtime.enter();

@@ -1,13 +1,14 @@
 //! The demo in the metrics of production: `/metrics` says of the simulated policy what the operator says of a real one.
 //! What comes in: each moment, and now and then the state that the page shows. What goes out: series.
 
-use decide::{Record, Source};
+use controller::meter::{candidate_kind, recommended};
+use decide::Record;
 use health::snapshot::{AlertPhase, AlertSnapshot, ConditionStatus, HealthSnapshot, PolicySnapshot};
 use jiff::Timestamp;
 use series::time;
 use telemetry::metrics::{
-    CandidateKind, ComponentMetrics, DecisionOutcome, Direction, ForecastFigures, Metrics, PolicyMetrics,
-    ReplicaFigures, Step, Truth,
+    ComponentMetrics, DecisionOutcome, Direction, ForecastFigures, Metrics, PolicyMetrics, ReplicaFigures,
+    Step, Truth,
 };
 
 use super::stage::{Moment, protected_level};
@@ -21,7 +22,7 @@ pub(super) struct Meter {
 
 impl Meter {
     pub(super) fn new(metrics: Metrics) -> Self {
-        metrics.build(env!("CARGO_PKG_VERSION"), "demo", "1.95");
+        metrics.build(env!("CARGO_PKG_VERSION"), "demo", env!("CARGO_PKG_RUST_VERSION"));
         metrics.leader.set(1);
         metrics.shard_policies.set(1);
         let policy = metrics.policy("shop", "checkout");
@@ -46,15 +47,9 @@ impl Meter {
         );
         if scaled {
             let direction = if r.target > r.current { Direction::Up } else { Direction::Down };
-            self.policy.scaled(direction, candidate(r.driver.source), now);
+            self.policy.scaled(direction, candidate_kind(r.driver.source), now);
         }
-        for limit in r.limits.iter().filter(|l| l.from != l.to) {
-            self.policy.limited(limit.reason.as_str());
-        }
-        for each in &r.candidates {
-            let metric = each.metric.clone().unwrap_or_else(|| "policy".to_owned());
-            self.policy.candidate(metric, candidate(each.source), each.replicas.map(f64::from));
-        }
+        recommended(&self.policy, r);
         if let Some(absence) = record.observation.metrics.first().and_then(|m| m.reading.absence()) {
             self.policy.absent("requests", absence.reason.as_str());
         }
@@ -130,16 +125,5 @@ impl Meter {
             *before = status;
             handle.status(status, node.flapping, changed);
         }
-    }
-}
-
-/// The label of a step of the decision.
-fn candidate(source: Source) -> CandidateKind {
-    match source {
-        Source::Predictive | Source::Keep => CandidateKind::Predictive,
-        Source::Calendar => CandidateKind::Calendar,
-        Source::Backlog => CandidateKind::Backlog,
-        Source::Fallback => CandidateKind::Fallback,
-        _ => CandidateKind::Reactive,
     }
 }
