@@ -3,7 +3,7 @@
 //! `foresail backtest --suite` does, and with `--spent` where the replica-hours above the oracle's went.
 //!
 //! `cargo run --release -p backtest --example lab -- DIR CACHE [--startup 60,180] [--only TEXT,TEXT]
-//! [--protection 0.99,0.97,0.9,0.7] [--spent] [--quiet]`
+//! [--protection 0.99,0.98,0.97,0.95,0.9,0.8,0.7,0.5] [--spent] [--quiet]`
 //!
 //! The first protection is told about; with others beside it, so is what the cost of the HPA at 70 % would buy.
 

@@ -95,10 +95,11 @@ impl Setup {
 
     /// The forecasts of the comparison; the same for every start-up time as long as load and telemetry are.
     pub fn issue(&self, load: &Load) -> Arc<Issued> {
+        let cadence = self.cadence.clone().of_recording(load.history().step());
         if self.clairvoyant {
-            return Arc::new(Issued::perfect(load, &self.cadence));
+            return Arc::new(Issued::perfect(load, &cadence));
         }
-        Arc::new(Issued::run(load, &Observer::new(&self.world), &self.cadence))
+        Arc::new(Issued::run(load, &Observer::new(&self.world), &cadence))
     }
 }
 

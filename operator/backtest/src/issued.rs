@@ -35,7 +35,22 @@ pub struct Cadence {
 
 impl Default for Cadence {
     fn default() -> Self {
-        Self { settings: Settings::default(), refit: Duration::from_secs(3_600) }
+        let settings = Settings { step: FINEST, ..Settings::default() };
+        Self { settings, refit: Duration::from_secs(3_600) }
+    }
+}
+
+/// The forecast's step, as an operator's policies have it unless they say otherwise.
+const FINEST: Duration = Duration::from_secs(60);
+/// No coarser than this, however coarse the recording.
+const COARSEST: Duration = Duration::from_secs(300);
+
+impl Cadence {
+    /// The same for a recording of this step: between two of its values there is nothing to be learnt.
+    #[must_use]
+    pub fn of_recording(mut self, step: Duration) -> Self {
+        self.settings.step = self.settings.step.max(step.min(COARSEST));
+        self
     }
 }
 

@@ -113,7 +113,7 @@ impl Foresail {
             self.rehearsal.tick(now, load, forecast, &self.stage);
             now = time::after(now, Duration::from_secs(15));
         }
-        self.scores = shortlist(&self.rehearsal.scores(), self.history.gate.stance);
+        self.scores = shortlist(&self.rehearsal.scores(), self.policy.protection, self.history.gate.stance);
     }
 
     fn rehearse(&mut self, view: &View<'_>, issue: Option<&Issue>) {
@@ -133,7 +133,8 @@ impl Foresail {
         self.rehearsal.tick(view.now, load, forecast, &self.stage);
         self.ticks += 1;
         if self.ticks.is_multiple_of(SCORES_EVERY) {
-            self.scores = shortlist(&self.rehearsal.scores(), self.history.gate.stance);
+            self.scores =
+                shortlist(&self.rehearsal.scores(), self.policy.protection, self.history.gate.stance);
         }
     }
 }

@@ -145,7 +145,7 @@ pub struct Cell {
 }
 
 /// Protections replayed besides the policy's own, to find the one that costs what the HPA at 70 % does.
-const EQUAL_COST_PROTECTIONS: [f64; 3] = [0.7, 0.9, 0.97];
+const EQUAL_COST_PROTECTIONS: [f64; 7] = [0.98, 0.97, 0.95, 0.9, 0.8, 0.7, 0.5];
 
 /// What a suite found.
 #[derive(Clone, Debug, Serialize)]

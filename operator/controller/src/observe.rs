@@ -201,7 +201,8 @@ fn rehearse(memory: &mut PolicyMemory, intent: &Intent, observation: &mut Observ
     rehearsal.tick(now, load, forecast, &stage);
     if series::time::since(now, memory.scores.0) >= SCORES_EVERY {
         let current = memory.history.as_ref().and_then(|h| h.gate.stance);
-        memory.scores = (now, decide::shortlist(&rehearsal.scores(), current));
+        let shortlist = decide::shortlist(&rehearsal.scores(), intent.policy.protection, current);
+        memory.scores = (now, shortlist);
     }
     observation.scores.clone_from(&memory.scores.1);
 }

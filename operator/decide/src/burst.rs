@@ -12,6 +12,10 @@ const MEAN_SECONDS: f64 = 300.0;
 /// Readings between which nothing was read for longer than this say nothing about bursts.
 const LONGEST_GAP: Duration = Duration::from_secs(120);
 const QUANTILE: f64 = 0.95;
+/// The usual large burst is the one that this share of all readings stays below: a quarter of an hour a day is above it.
+const LARGE_QUANTILE: f64 = 0.99;
+/// Step of its estimate: an hour without a burst lowers it by two and a half percent of the mean.
+const LARGE_STEP: f64 = 0.01;
 /// Step of the quantile estimate per reading; an hour of readings moves it by at most about its own range.
 const STEP: f64 = 0.01;
 
@@ -28,11 +32,13 @@ pub struct Burst {
     pub last: Option<(Timestamp, f64)>,
     /// The estimate, as a share of the mean.
     pub estimate: f64,
+    /// The 99 % quantile of the same: a burst that is large, and usual.
+    pub large: f64,
 }
 
 impl Default for Burst {
     fn default() -> Self {
-        Self { mean: None, last: None, estimate: 0.10 }
+        Self { mean: None, last: None, estimate: 0.10, large: 0.10 }
     }
 }
 
@@ -56,6 +62,8 @@ impl Burst {
             let burst = value / mean - 1.0;
             self.estimate += STEP * if burst > self.estimate { QUANTILE } else { QUANTILE - 1.0 };
             self.estimate = self.estimate.clamp(0.0, 1.0);
+            self.large += LARGE_STEP * if burst > self.large { LARGE_QUANTILE } else { LARGE_QUANTILE - 1.0 };
+            self.large = self.large.clamp(0.0, 4.0);
         }
         self.mean = Some(mean);
         self.last = Some((now, value));
@@ -79,5 +87,20 @@ mod tests {
         // A tenth of the readings is 40 % higher, so the 95 % quantile lies among them.
         let bursty = feed(&|i| if i % 10 == 0 { 140.0 } else { 100.0 });
         assert!((0.25..0.45).contains(&bursty), "{bursty}");
+    }
+
+    #[test]
+    fn what_happens_every_hour_is_a_large_burst_and_a_usual_one() {
+        let large = |value: &dyn Fn(i64) -> f64| {
+            let mut burst = Burst::default();
+            for i in 0..4_000 {
+                burst.observe(Timestamp::from_second(i * 15).unwrap(), value(i), None);
+            }
+            burst.large
+        };
+        assert!(large(&|_| 100.0) < 0.01);
+        // The load trebles for half a minute in each quarter of an hour.
+        let hourly = large(&|i| if i % 60 < 2 { 300.0 } else { 100.0 });
+        assert!((1.0..2.2).contains(&hourly), "{hourly}");
     }
 }

@@ -12,7 +12,7 @@ use crate::history::NoBenefit;
 use crate::observation::{Observation, Outlook, QueueObservation};
 use crate::policy::{BacklogPolicy, Capacity, ForecastUse, MetricKind, MetricPolicy, Policy};
 use crate::predictive::{self, highest};
-use crate::reactive::{self, GROWTH, OVERLOAD, SURGE, SURGE_HEADROOM};
+use crate::reactive::{self, GROWTH, OVERLOAD, SURGE, SURGE_HEADROOM, UNUSUAL};
 use crate::recommendation::{Candidate, CandidateReason, Source};
 use crate::stance::{Foresight, Stance};
 use crate::validate::{Validated, sane};
@@ -172,14 +172,16 @@ fn surge_candidate(
     out: &mut Vec<Candidate>,
     found: &mut Found,
 ) {
-    let Burst { mean, .. } = metric.memory.burst;
+    let Burst { mean, large, .. } = metric.memory.burst;
     let short = sane(metric.observed.and_then(|o| o.short)).unwrap_or(value);
     let long = sane(metric.observed.and_then(|o| o.long)).or(mean).filter(|l| *l > 0.0);
     // A handful of requests more than nothing is no surge.
     let matters = short > metric.per_replica;
-    let surges = matters && long.is_some_and(|long| short >= SURGE * long);
+    // Where the load doubles every hour, doubling is no surge, and a stance that was replayed on it has room for it.
+    let unusual = if scene.replayed { 1.0 + UNUSUAL * large } else { 1.0 };
+    let surges = matters && long.is_some_and(|long| short >= SURGE.max(unusual) * long);
     let carried = metric.per_replica * f64::from(scene.observation.replicas.ready.max(1));
-    let grows = long.is_some_and(|long| short >= GROWTH * long);
+    let grows = long.is_some_and(|long| short >= GROWTH.max(unusual) * long);
     let overloaded = matters && grows && value.max(short) > OVERLOAD * carried;
     if !surges && !overloaded {
         return;

@@ -19,7 +19,7 @@ const FADE_SECONDS: f64 = 86_400.0;
 /// Readings 15 s apart of a one-minute rate say about as much as one in four independent ones.
 const INDEPENDENT: f64 = 0.25;
 const LEAST_WEIGHT: f64 = 200.0;
-const LEAST_RANGE: f64 = 1.5;
+const LEAST_RANGE: f64 = 1.25;
 const LEAST_FIT: f64 = 0.8;
 const EXTRAPOLATE: f64 = 1.3;
 /// The lower 10 % bound of a normal distribution, in standard deviations.

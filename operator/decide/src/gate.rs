@@ -32,6 +32,11 @@ const CHANGE: f64 = 0.0001;
 const FREE_CHANGES: f64 = 60.0;
 const REVERSAL: f64 = 0.008;
 const MOST_RESTLESS: f64 = 0.5;
+/// A promise is strict where it is broken in at most this share of time.
+const STRICT: f64 = 0.01;
+/// The powers of strictness by which calm, and safety beyond the promise, are worth less where it is laxer.
+const CALM_FADES: i32 = 3;
+const SAFETY_FADES: f64 = 0.25;
 /// What a calmer stance may cost over the HPA that breaks the promise as long.
 const NO_WORSE: f64 = 1.02;
 /// Better than naive means at least this much better, and stays so until it isn't better at all.
@@ -122,8 +127,10 @@ fn is_sane(score: &Score) -> bool {
 
 /// Picks by replay. Among the stances that keep the promise, the one that saves most against an HPA with the target that
 /// breaks it just as long: where the forecast is good, much more safety costs little, and is taken. No dearer, though,
-/// than the cheapest one, or than the HPA at 70 %. Where none keeps the promise: the cheapest of the safest.
+/// than the cheapest one, or than the HPA at 70 %; where the promise is lax, than one between that and the HPA which just
+/// keeps it. Where none keeps the promise: the cheapest of the safest.
 fn by_score(scores: &[&Score], budget: f64, before: &GateState) -> (Stance, StanceReason) {
+    let price = |s: &Score| price(s, budget);
     let keeps = |s: &&&Score| s.violation <= budget * BUDGET_SHARE;
     let cheapest = scores.iter().filter(keeps).min_by(|a, b| price(a).total_cmp(&price(b)));
     let Some(cheapest) = cheapest else {
@@ -133,7 +140,10 @@ fn by_score(scores: &[&Score], budget: f64, before: &GateState) -> (Stance, Stan
         return (best.map_or(Stance::REACTIVE, |s| s.stance), StanceReason::SafestOnReplay);
     };
     let tuned = Tuned::of(scores);
-    let limit = price(cheapest).max(tuned.usual().unwrap_or(0.0)) * (1.0 + 1e-9);
+    let usual = tuned.usual().unwrap_or(0.0);
+    let just = tuned.at(budget * BUDGET_SHARE).unwrap_or(usual).min(usual);
+    let limit =
+        price(cheapest).max(just + (usual - just) * strictness(budget).powf(SAFETY_FADES)) * (1.0 + 1e-9);
     let worth = |s: &Score| price(s) / tuned.at(s.violation).unwrap_or(1.0);
     let affordable = || scores.iter().filter(keeps).filter(|s| price(s) <= limit);
     // However restless the HPA: nothing is taken that is dearer than it by more than this for the same promise.
@@ -155,7 +165,8 @@ fn by_score(scores: &[&Score], budget: f64, before: &GateState) -> (Stance, Stan
 
 /// The scores that a choice can fall on: the undominated ones, those the HPA is judged by, and the stance in place.
 /// What a decision records stays small that way, and the choice is the same.
-pub fn shortlist(scores: &[Score], current: Option<Stance>) -> Vec<Score> {
+pub fn shortlist(scores: &[Score], protection: f64, current: Option<Stance>) -> Vec<Score> {
+    let price = |s: &Score| price(s, 1.0 - protection);
     let mut sorted: Vec<&Score> = scores.iter().collect();
     sorted.sort_by(|a, b| a.violation.total_cmp(&b.violation).then(price(a).total_cmp(&price(b))));
     let mut cheapest = f64::INFINITY;
@@ -177,11 +188,17 @@ fn is_hpa(stance: &Stance) -> bool {
 }
 
 /// What a stance costs: its replicas, and something for restlessness, since every change moves connections and caches,
-/// and one that is taken back at once moves them for nothing.
-fn price(score: &Score) -> f64 {
+/// and one that is taken back at once moves them for nothing. Who accepts to be short now and then has little of that:
+/// calm is worth less the laxer the promise.
+fn price(score: &Score, budget: f64) -> f64 {
     let restless =
         CHANGE * (score.changes - FREE_CHANGES).max(0.0) + REVERSAL * (score.reversals - 1.0).max(0.0);
-    score.replicas * (1.0 + restless.min(MOST_RESTLESS))
+    score.replicas * (1.0 + restless.min(MOST_RESTLESS) * strictness(budget).powi(CALM_FADES))
+}
+
+/// 1 for a promise of 99 % and above, and less the laxer it is: a half at 98 %, a tenth at 90 %.
+fn strictness(budget: f64) -> f64 {
+    (STRICT / budget.max(STRICT)).min(1.0)
 }
 
 /// The HPA tuned in hindsight: what reactive stances with the HPA's own hold cost at which violation.
@@ -299,7 +316,7 @@ mod tests {
             })
             .collect();
         let all = stance(&policy, &with(scores.clone()), &GateState::default(), at(0));
-        let short = shortlist(&scores, None);
+        let short = shortlist(&scores, policy.protection, None);
         assert!(short.len() < scores.len());
         assert_eq!(stance(&policy, &with(short), &GateState::default(), at(0)), all);
     }
@@ -316,6 +333,34 @@ mod tests {
         let state = stance(&policy, &with(scores), &GateState::default(), at(0));
         assert_eq!(state.stance.and_then(|s| s.foresight).map(|f| f.level), Some(0.9));
         assert_eq!(state.reason, Some(StanceReason::CheapestOnReplay));
+    }
+
+    #[test]
+    fn a_strict_promise_pays_for_calm_and_a_lax_one_for_replicas() {
+        let restless = Score { changes: 300.0, reversals: 40.0, ..score(1.1, Some(0.5), 0.002, 10.0) };
+        let scores = vec![score(1.12, None, 0.003, 15.0), score(1.5, None, 0.001, 12.0), restless];
+        let taken = |protection: f64| {
+            let policy = Policy { protection, ..Policy::simple(1, 10, 100.0) };
+            stance(&policy, &with(scores.clone()), &GateState::default(), at(0)).stance.map(|s| s.headroom)
+        };
+        assert_eq!((taken(0.99), taken(0.97)), (Some(1.5), Some(1.1)));
+    }
+
+    #[test]
+    fn a_lax_promise_is_not_overfulfilled_at_the_price_of_the_usual_hpa() {
+        // The HPA at 70 % breaks the promise for 0.2 % of the time, one that just keeps it costs a fifth less.
+        let scores = vec![
+            score(1.12, None, 0.002, 10.0),
+            score(1.0, None, 0.2, 8.0),
+            score(1.0, Some(0.99), 0.0005, 9.0),
+            score(1.0, Some(0.5), 0.1, 7.8),
+        ];
+        let taken = |protection: f64| {
+            let policy = Policy { protection, ..Policy::simple(1, 10, 100.0) };
+            let state = stance(&policy, &with(scores.clone()), &GateState::default(), at(0));
+            state.stance.and_then(|s| s.foresight).map(|f| f.level)
+        };
+        assert_eq!((taken(0.99), taken(0.6)), (Some(0.99), Some(0.5)));
     }
 
     #[test]

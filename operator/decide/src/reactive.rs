@@ -8,6 +8,8 @@ pub(crate) const SURGE: f64 = 2.0;
 pub(crate) const OVERLOAD: f64 = 1.5;
 /// A load grows where the short-term one is this many times the longer one.
 pub(crate) const GROWTH: f64 = 1.2;
+/// Neither counts below this multiple of the burst that is large and usual for the load.
+pub(crate) const UNUSUAL: f64 = 2.0;
 /// Headroom in a surge: it's still growing.
 pub(crate) const SURGE_HEADROOM: f64 = 1.5;
 

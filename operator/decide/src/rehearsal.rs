@@ -89,49 +89,72 @@ struct Day {
 }
 
 /// The stances worth trying: an HPA's from 37 % to 100 % of what a replica carries, with its tolerance; the load of now
-/// with headroom and longer holds; the forecast as it is, and its growth from now on, at several quantiles and margins.
-/// Each of ours with and without the climb of the last minute carried on, restless and calm.
+/// with headroom, its climb carried on or not, and with longer holds; the forecast as it is, and moved to the load of
+/// now, at several quantiles and margins. Each of ours restless, for whoever counts replicas, and calm.
 pub fn portfolio() -> Vec<Stance> {
-    let seconds = Duration::from_secs;
+    let mut stances = without_foresight();
+    stances.extend(with_foresight());
+    stances.extend(nimble());
+    stances
+}
+
+fn without_foresight() -> Vec<Stance> {
     let mut stances = Vec::new();
     for headroom in [1.0, 1.04, 1.08, 1.12, 1.17, 1.23, 1.3, 1.4, 1.5, 1.65, 1.8, 2.0, 2.3, 2.7] {
-        let hpa = Stance { hold: seconds(300), slack: 0.1, band: 0.1, headroom, ..Stance::REACTIVE };
+        let hpa = Stance { hold: HOLD, slack: 0.1, band: 0.1, headroom, ..Stance::REACTIVE };
         stances.push(hpa);
         if headroom < 1.25 {
             let climbing = Stance { lean: LEAN, slack: 0.0, ..hpa };
-            stances.extend([climbing, Stance { hold: seconds(600), ..climbing }]);
+            stances.extend([climbing, Stance { hold: 2 * HOLD, ..climbing }]);
         }
         if CALMER.contains(&headroom) {
-            for (hold, lean) in [600, 1_200, 2_400].into_iter().flat_map(|h| [(h, 0.0), (h, LEAN)]) {
-                stances.push(Stance { hold: seconds(hold), lean, band: 0.15, ..hpa });
+            for (hold, lean) in [4 * HOLD, 8 * HOLD].into_iter().flat_map(|h| [(h, 0.0), (h, LEAN)]) {
+                stances.push(Stance { hold, lean, band: 0.15, ..hpa });
             }
         }
     }
+    stances
+}
+
+fn with_foresight() -> Vec<Stance> {
+    let mut stances = Vec::new();
     for level in [0.5, 0.8, 0.95, 0.99] {
         for margin in [1.0, 1.05, 1.12, 1.25] {
-            for headroom in [1.0, 1.12] {
-                let plain = Stance {
-                    foresight: Some(Foresight { level, margin, follow: 0.0 }),
-                    headroom,
-                    hold: seconds(600),
-                    ..Stance::REACTIVE
-                };
-                let calm = Stance { slack: 0.1, band: 0.15, ..plain };
-                stances.extend([
-                    plain,
-                    Stance { lean: LEAN, band: 0.1, ..plain },
-                    Stance { lean: LEAN, ..calm },
-                    Stance { hold: seconds(1_200), ..calm },
-                    Stance { hold: seconds(2_400), ..plain },
-                ]);
-            }
-            let following = Stance {
-                foresight: Some(Foresight { level, margin, follow: 1.0 }),
-                hold: seconds(600),
+            let plain = Stance {
+                foresight: Some(Foresight { level, margin, follow: 0.0 }),
+                hold: 2 * HOLD,
                 ..Stance::REACTIVE
             };
-            let calm = Stance { hold: seconds(1_200), slack: 0.1, band: 0.15, ..following };
-            stances.extend([following, calm]);
+            let calm = Stance { slack: 0.1, band: 0.15, ..plain };
+            let following = Stance { foresight: Some(Foresight { level, margin, follow: 1.0 }), ..plain };
+            for headroom in [1.0, 1.12] {
+                let calm = Stance { headroom, ..calm };
+                stances.extend([Stance { lean: LEAN, ..calm }, Stance { hold: 4 * HOLD, ..calm }]);
+            }
+            stances.extend([
+                plain,
+                Stance { lean: LEAN, band: 0.1, ..plain },
+                Stance { hold: 8 * HOLD, ..plain },
+                following,
+                Stance { hold: 4 * HOLD, slack: 0.1, band: 0.15, ..following },
+            ]);
+        }
+    }
+    stances
+}
+
+/// Those that are as quick to let go as an HPA: dear in changes, cheap in replicas.
+fn nimble() -> Vec<Stance> {
+    let quick = Stance { hold: HOLD, ..Stance::REACTIVE };
+    let mut stances = Vec::new();
+    for headroom in [1.0, 1.04, 1.08, 1.12, 1.17] {
+        stances.extend([0.3, LEAN].map(|lean| Stance { headroom, lean, ..quick }));
+    }
+    for level in [0.5, 0.65, 0.8, 0.9, 0.99] {
+        for margin in [1.0, 1.05, 1.12] {
+            let foreseeing =
+                |follow| Stance { foresight: Some(Foresight { level, margin, follow }), ..quick };
+            stances.extend([0.0, 0.5, 1.0].map(foreseeing));
         }
     }
     stances

@@ -14,6 +14,10 @@ pub(crate) const APART: Duration = Duration::from_secs(30);
 const LEAST: f64 = 0.05;
 /// A fall counts as sudden from this multiple of the usual large one on.
 const UNUSUAL: f64 = 1.5;
+/// Where that is more than a tenth, a tenth of the targets can't be told from the load's own trembling anyway, and its
+/// falls have a long tail: then only this multiple counts.
+const UNUSUAL_OF_JUMPY: f64 = 2.0;
+const JUMPY: f64 = 0.1;
 /// The usual large fall is the one that this share of all falls stays below.
 const QUANTILE: f64 = 0.99;
 /// Step of its estimate, as a share of the load: an hour without a fall lowers it by a percent and a half.
@@ -68,11 +72,17 @@ impl Sudden {
         }
         let by = 1.0 - value / before;
         let explained = expected.is_some_and(|expected| value >= expected * BACK);
-        if by >= LEAST.max(UNUSUAL * self.usual) && !explained && self.fall.is_none() {
+        if by >= self.threshold() && !explained && self.fall.is_none() {
             self.fall = Some(Fall { before, after: value, until: time::after(now, hold) });
         }
         self.usual += STEP * if by > self.usual { QUANTILE } else { QUANTILE - 1.0 };
         self.usual = self.usual.clamp(0.0, 1.0);
+    }
+
+    /// The share of the load from which on a fall is sudden.
+    fn threshold(&self) -> f64 {
+        let unusual = UNUSUAL * self.usual;
+        if unusual <= JUMPY { LEAST.max(unusual) } else { UNUSUAL_OF_JUMPY * self.usual }
     }
 }
 
@@ -114,6 +124,16 @@ mod tests {
         let mut sudden = settled(20.0);
         sudden.observe(at(5_000), 90.0, 100.0, None, HOLD);
         assert!(sudden.fall.is_none(), "{sudden:?}");
+    }
+
+    #[test]
+    fn a_load_that_often_falls_by_a_quarter_must_fall_by_half_to_surprise() {
+        let falls = |by: f64| {
+            let mut sudden = Sudden { usual: 0.25, fall: None };
+            sudden.observe(at(5_000), 100.0 * (1.0 - by), 100.0, None, HOLD);
+            sudden.fall.is_some()
+        };
+        assert!(!falls(0.45) && falls(0.55));
     }
 
     #[test]

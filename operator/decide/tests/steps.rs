@@ -5,10 +5,10 @@
 use std::time::Duration;
 
 use decide::{
-    BacklogPolicy, CalendarWindow, CandidateReason, Capacity, Fallback, ForecastUse, ForeignWrite, Health,
-    History, LimitReason, MetricHistory, MetricKind, MetricObservation, MetricPolicy, Mode, NoBenefit,
-    Observation, Outlook, Pause, Plan, Policy, QueueObservation, Recommendation, Run, ScaleEvent, Source,
-    Standing, Startup, Utilisation, plan, recommend,
+    BacklogPolicy, Burst, CalendarWindow, CandidateReason, Capacity, Fallback, ForecastUse, ForeignWrite,
+    Health, History, LimitReason, MetricHistory, MetricKind, MetricObservation, MetricPolicy, Mode,
+    NoBenefit, Observation, Outlook, Pause, Plan, Policy, QueueObservation, Recommendation, Run, ScaleEvent,
+    Score, Source, Stance, Standing, Startup, Utilisation, plan, recommend,
 };
 use jiff::Timestamp;
 use rstest::rstest;
@@ -144,6 +144,31 @@ fn window(from: i64, to: i64, min: Option<u32>, max: Option<u32>) -> CalendarWin
 fn each_candidate_can_win(#[case] case: Case, #[case] source: Source, #[case] target: u32) {
     let r = case.decide();
     assert_eq!((r.driver.source, r.target), (source, target), "{:#?}", r.candidates);
+}
+
+/// The load doubles within five minutes, and does so every hour or never.
+#[rstest]
+#[case::never_before(0.1, true)]
+#[case::every_hour(0.8, false)]
+fn a_replayed_stance_knows_the_bursts_that_are_usual(#[case] large: f64, #[case] surge: bool) {
+    let stance = Stance { headroom: 1.5, ..Stance::REACTIVE };
+    let r = case(10, 1_000.0)
+        .with(|c| {
+            c.seen.metrics[0].short = Some(1_100.0);
+            c.seen.metrics[0].long = Some(500.0);
+            let burst = Burst { large, ..Burst::default() };
+            c.history.metrics.insert("load".into(), MetricHistory { burst, ..MetricHistory::default() });
+            c.seen.scores = vec![Score {
+                stance,
+                violation: 0.001,
+                replicas: 12.0,
+                hours: 168.0,
+                changes: 10.0,
+                reversals: 0.0,
+            }];
+        })
+        .decide();
+    assert_eq!(r.candidates.iter().any(|c| c.source == Source::Panic), surge, "{:#?}", r.candidates);
 }
 
 #[rstest]
