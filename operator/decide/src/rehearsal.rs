@@ -3,7 +3,7 @@
 //! the measurements and forecasts as they came, 15 s after 15 s; what goes out are [`Score`]s a decision can choose a
 //! stance by. No history has to be kept for it, and nothing can be peeked at.
 //!
-//! One tick of the whole portfolio takes a few microseconds; the state is a few hundred bytes a stance and a day.
+//! One tick of the whole portfolio takes a few microseconds; the state is half a kilobyte a stance.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -58,6 +58,8 @@ pub struct Stage {
 pub struct Rehearsal {
     actors: Vec<Actor>,
     ticks: u64,
+    /// The first tick. Actors count seconds from it: a quarter of the room, and there are hundreds of them.
+    began: Option<Timestamp>,
     momentum: Momentum,
 }
 
@@ -67,15 +69,16 @@ struct Actor {
     stance: Stance,
     spec: u32,
     ready: u32,
-    starting: VecDeque<(Timestamp, u32)>,
+    /// Pods on their way: in which second they serve, and how many.
+    starting: VecDeque<(u32, u32)>,
     /// The largest raw answer of the hold.
     held: Highest,
     /// Ready replicas of the last ticks, newest last.
-    before: VecDeque<u32>,
+    before: [u32; LAG_TICKS + 1],
     allowance: f64,
     days: VecDeque<Day>,
-    /// The last change: when, and whether up.
-    changed: Option<(Timestamp, bool)>,
+    /// The last change: in which second, and whether up.
+    changed: Option<(u32, bool)>,
 }
 
 /// What a day brought.
@@ -171,6 +174,7 @@ impl Rehearsal {
         Self {
             actors: stances.into_iter().map(Actor::new).collect(),
             ticks: 0,
+            began: None,
             momentum: Momentum::default(),
         }
     }
@@ -178,13 +182,14 @@ impl Rehearsal {
     /// Takes in one tick: the load as measured (`None` where nothing fresh was), and the forecast as issued.
     pub fn tick(&mut self, now: Timestamp, load: Option<Sample>, forecast: Option<&Forecast>, stage: &Stage) {
         self.ticks += 1;
+        let second = seconds_of(time::since(now, *self.began.get_or_insert(now)));
         if let Some(load) = load {
             self.momentum.observe(load.time(), load.value());
         }
         let mut ahead = Ahead::new(now, load, forecast, stage);
         let climbed = load.and_then(|_| self.momentum.carried(stage.lead));
         for actor in &mut self.actors {
-            actor.tick(now, load.map(|l| (l.value(), climbed.unwrap_or(l.value()))), &mut ahead, stage);
+            actor.tick(second, load.map(|l| (l.value(), climbed.unwrap_or(l.value()))), &mut ahead, stage);
         }
     }
 
@@ -259,14 +264,14 @@ impl Actor {
             ready: 0,
             starting: VecDeque::new(),
             held: Highest::default(),
-            before: VecDeque::new(),
+            before: [0; LAG_TICKS + 1],
             allowance: 0.0,
-            days: VecDeque::new(),
+            days: VecDeque::with_capacity(DAYS + 1),
             changed: None,
         }
     }
 
-    fn tick(&mut self, now: Timestamp, seen: Option<(f64, f64)>, ahead: &mut Ahead<'_>, stage: &Stage) {
+    fn tick(&mut self, now: u32, seen: Option<(f64, f64)>, ahead: &mut Ahead<'_>, stage: &Stage) {
         let need = |load: f64| ((load / stage.per_replica - 1e-9).ceil().max(0.0)) as u32;
         let foreseen = self.stance.foresight.and_then(|f| ahead.at(f));
         let load = seen.map(|s| s.0);
@@ -277,13 +282,14 @@ impl Actor {
         let raw = raw.clamp(stage.min_replicas, stage.max_replicas);
         if self.spec == 0 {
             (self.spec, self.ready) = (raw.max(1), raw.max(1));
+            self.before.fill(self.ready);
         }
         self.start(now);
         self.blame(load, stage);
         let held = self.held.note(now, self.stance.hold.max(HOLD), raw);
         let before = self.spec;
         if f64::from(raw) > f64::from(self.spec) * (1.0 + self.stance.slack) {
-            self.starting.push_back((time::after(now, stage.startup), raw - self.spec));
+            self.starting.push_back((now.saturating_add(seconds_of(stage.startup)), raw - self.spec));
             self.spec = raw;
         } else if load.is_some() {
             self.lower(held.max(keep.min(stage.max_replicas)));
@@ -293,8 +299,9 @@ impl Actor {
         }
     }
 
-    fn note_change(&mut self, now: Timestamp, up: bool) {
-        let reversed = self.changed.is_some_and(|(at, was)| was != up && time::since(now, at) <= REVERSAL);
+    fn note_change(&mut self, now: u32, up: bool) {
+        let soon = |at: u32| now.saturating_sub(at) <= seconds_of(REVERSAL);
+        let reversed = self.changed.is_some_and(|(at, was)| was != up && soon(at));
         self.changed = Some((now, up));
         if let Some(day) = self.days.back_mut() {
             day.changes += 1;
@@ -303,7 +310,7 @@ impl Actor {
     }
 
     /// Pods whose time has come serve.
-    fn start(&mut self, now: Timestamp) {
+    fn start(&mut self, now: u32) {
         while let Some((at, n)) = self.starting.front().copied() {
             if at > now {
                 break;
@@ -311,25 +318,23 @@ impl Actor {
             self.ready += n;
             self.starting.pop_front();
         }
-        self.before.push_back(self.ready);
-        if self.before.len() > LAG_TICKS + 1 {
-            self.before.pop_front();
-        }
+        self.before.rotate_left(1);
+        self.before[LAG_TICKS] = self.ready;
     }
 
     /// Bills the tick, and blames it where the load of `LAG_TICKS` ago was more than the replicas of then carry.
     fn blame(&mut self, load: Option<f64>, stage: &Stage) {
         if self.days.back().is_none_or(|d| d.ticks >= TICKS_PER_DAY) {
-            self.days.push_back(Day::default());
-            if self.days.len() > DAYS + 1 {
+            if self.days.len() > DAYS {
                 self.days.pop_front();
             }
+            self.days.push_back(Day::default());
         }
         let Some(day) = self.days.back_mut() else { return };
         let Some(load) = load else { return };
         day.ticks += 1;
         day.replicas += u64::from(self.spec);
-        let carried = self.before.front().map_or(0.0, |n| f64::from(*n) * stage.per_replica);
+        let carried = f64::from(self.before[0]) * stage.per_replica;
         day.violated += u32::from(load * (1.0 + TREMBLE) > carried);
     }
 
@@ -383,16 +388,21 @@ impl Actor {
     }
 }
 
-/// The largest of what was noted within a time: a falling sequence of (until, value).
+/// Whole seconds; more than a century is a century.
+fn seconds_of(duration: Duration) -> u32 {
+    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
+}
+
+/// The largest of what was noted within a time: a falling sequence of (until which second, value).
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Highest(VecDeque<(Timestamp, u32)>);
+struct Highest(VecDeque<(u32, u32)>);
 
 impl Highest {
-    fn note(&mut self, now: Timestamp, within: Duration, value: u32) -> u32 {
+    fn note(&mut self, now: u32, within: Duration, value: u32) -> u32 {
         while self.0.back().is_some_and(|h| h.1 <= value) {
             self.0.pop_back();
         }
-        self.0.push_back((time::after(now, within), value));
+        self.0.push_back((now.saturating_add(seconds_of(within)), value));
         while self.0.front().is_some_and(|h| h.0 < now) {
             self.0.pop_front();
         }
