@@ -2,10 +2,11 @@
 //! baselines, which a change of the decision doesn't touch, are kept in a folder. Prints the bars as
 //! `foresail backtest --suite` does, and with `--spent` where the replica-hours above the oracle's went.
 //!
-//! `cargo run --release -p backtest --example lab -- DIR CACHE [--startup 60,180] [--only TEXT,TEXT]
+//! `cargo run --release -p backtest --example lab -- DIR CACHE [--startup 60,180] [--step 60] [--only TEXT,TEXT]
 //! [--protection 0.99,0.98,0.97,0.95,0.9,0.8,0.7,0.5] [--spent] [--quiet]`
 //!
-//! The first protection is told about; with others beside it, so is what the cost of the HPA at 70 % would buy.
+//! The first protection is told about; with others beside it, so is what the cost of the HPA at 70 % would buy. `--step`
+//! is the forecast's, in seconds; each wants a cache of its own.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +25,7 @@ struct Args {
     folder: PathBuf,
     cache: PathBuf,
     startups: Vec<u64>,
+    step: Option<u64>,
     only: Vec<String>,
     protections: Vec<f64>,
     spent: bool,
@@ -37,6 +39,7 @@ fn args() -> Result<Args, Failure> {
         folder: next("DIR")?.into(),
         cache: next("CACHE")?.into(),
         startups: vec![60],
+        step: None,
         only: vec![String::new()],
         protections: vec![0.99],
         spent: false,
@@ -46,6 +49,7 @@ fn args() -> Result<Args, Failure> {
         let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
         match word.as_str() {
             "--startup" => found.startups = value()?.split(',').map(str::parse).collect::<Result<_, _>>()?,
+            "--step" => found.step = Some(value()?.parse()?),
             "--only" => found.only = value()?.split(',').map(str::to_owned).collect(),
             "--protection" => {
                 found.protections = value()?.split(',').map(str::parse).collect::<Result<_, _>>()?;
@@ -115,6 +119,9 @@ fn scenes(args: &Args, file: &Path) -> Vec<Scene> {
             setup.peak_replicas = Some(50.0);
             setup.contenders = Contender::swept();
             setup.world.startup = Startup::around(Duration::from_secs(startup));
+            if let Some(step) = args.step {
+                setup.cadence.settings.step = Duration::from_secs(step);
+            }
             setup
         };
         let load = Arc::new(setup(60).load(&recording)?);
