@@ -170,6 +170,11 @@ pub struct ForecastSpec {
     #[serde(default = "two_weeks")]
     #[schemars(length(max = 24), regex(pattern = DURATION_PATTERN))]
     pub history: String,
+    /// How fine the history and the forecast are, from 1m to 5m. Finer knows spikes within minutes, and takes more
+    /// memory and a larger back-fill. Default: 1m.
+    #[serde(default = "a_minute")]
+    #[schemars(length(max = 24), regex(pattern = DURATION_PATTERN))]
+    pub step: String,
     /// The IANA time zone whose days and weeks the load follows, such as Europe/Berlin. Default: UTC.
     #[serde(default = "utc")]
     #[schemars(length(min = 1, max = 64))]
@@ -190,6 +195,7 @@ impl Default for ForecastSpec {
             mode: Switch::Auto,
             lead_time: auto(),
             history: two_weeks(),
+            step: a_minute(),
             time_zone: utc(),
             protection: protection(),
             exclude: Vec::new(),
@@ -246,6 +252,10 @@ fn deployment() -> String {
 
 fn auto() -> String {
     "Auto".to_owned()
+}
+
+fn a_minute() -> String {
+    "1m".to_owned()
 }
 
 fn two_weeks() -> String {

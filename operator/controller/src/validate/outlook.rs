@@ -33,6 +33,11 @@ pub(super) fn outlook(spec: &AutoscalePolicySpec, findings: &mut Findings) -> Ou
     if !(86_400..=90 * 86_400).contains(&history.as_secs()) {
         findings.add("forecast.history", &written.history, "write a duration from 1d to 90d");
     }
+    let step =
+        findings.take("forecast.step", &written.step, units::duration(&written.step), Duration::from_mins(1));
+    if !(60..=300).contains(&step.as_secs()) {
+        findings.add("forecast.step", &written.step, "write a duration from 1m to 5m");
+    }
     let protection =
         findings.take("forecast.protection", &written.protection, units::percent(&written.protection), 0.99);
     if !(0.5..=0.9999).contains(&protection) {
@@ -54,6 +59,7 @@ pub(super) fn outlook(spec: &AutoscalePolicySpec, findings: &mut Findings) -> Ou
     let mut levels = forecast::Settings::default().levels;
     levels.push(protection);
     let settings = forecast::Settings {
+        step,
         horizon: Duration::from_hours(4).max(lead * 2),
         levels,
         time_zone,

@@ -33,6 +33,7 @@ fn the_shortest_policy_is_complete() {
     assert!(intent.policy.metrics[0].forecast);
     assert_eq!(intent.policy.behavior, None);
     assert_eq!(intent.forecast.history, Duration::from_hours(14 * 24));
+    assert_eq!(intent.forecast.step, Duration::from_mins(1));
 }
 
 #[test]
@@ -63,6 +64,8 @@ fn each_mistake_is_named_with_field_value_and_remedy() {
             "spec.forecast.leadTime is \"5 minutes\": not a duration",
         ),
         (json!({"forecast": {"leadTime": "7h"}}), "spec.forecast.leadTime is 7h"),
+        (json!({"forecast": {"step": "30s"}}), "spec.forecast.step is 30s: write a duration from 1m to 5m"),
+        (json!({"forecast": {"step": "10m"}}), "spec.forecast.step is 10m: write a duration from 1m to 5m"),
         (json!({"forecast": {"protection": "12%"}}), "spec.forecast.protection is 12%"),
         (json!({"forecast": {"timeZone": "Mars/Olympus"}}), "spec.forecast.timeZone is \"Mars/Olympus\""),
         (json!({"paused": {"until": "soon"}}), "spec.paused.until is \"soon\""),
