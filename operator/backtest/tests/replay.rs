@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backtest::{
-    Answer, Comparison, Contender, Fault, FaultKind, Foresail, Issued, Load, Scaler, Setup, Tick, View,
-    compare, menu, replay, replay_recorded,
+    Answer, Cadence, Comparison, Contender, Fault, FaultKind, Foresail, Issued, Load, Scaler, Setup, Tick,
+    View, compare, menu, replay, replay_recorded,
 };
 use decide::{Capacity, Policy, Record};
 use jiff::Timestamp;
@@ -233,4 +233,26 @@ impl Scaler for Watched {
         self.seen.push(self.ours.per_replica());
         self.ours.decide(view, explain)
     }
+}
+
+/// Between two values of a recording there is nothing to be learnt, and a policy may want it coarser.
+#[test]
+fn forecasts_are_as_fine_as_the_policy_wants_and_the_recording_allows() {
+    let minutes = Duration::from_mins;
+    let wanted = |step| {
+        let mut cadence = Cadence::default();
+        if let Some(step) = step {
+            cadence.settings.step = step;
+        }
+        cadence
+    };
+    let step = |step, recording| wanted(step).of_recording(minutes(recording)).settings.step;
+    assert_eq!(step(None, 1), minutes(1));
+    assert_eq!(step(None, 5), minutes(5));
+    assert_eq!(step(None, 60), minutes(5));
+    assert_eq!(step(Some(minutes(5)), 1), minutes(5));
+    let setup = setup();
+    let issued = setup.issue(&setup.load(&recording(|_, v| v)).unwrap());
+    let issue = issued.last().unwrap().forecast.as_ref().unwrap();
+    assert_eq!(issue.step(), minutes(5));
 }
