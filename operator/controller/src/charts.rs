@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use series::{Series, time};
+use series::{Aggregate, Sample, Series, resample, time};
 
 /// The grid of charts.
 pub(crate) const STEP: Duration = Duration::from_mins(5);
@@ -20,11 +20,7 @@ pub(crate) struct Chart {
 impl Chart {
     /// Starts from history, where there is none yet.
     pub(crate) fn seed(&mut self, history: &Series) {
-        let factor = (STEP.as_secs() / history.step().as_secs().max(1)).max(1);
-        let mut seeded = history.coarsen(factor as usize);
-        if seeded.step() != STEP {
-            return;
-        }
+        let Some(mut seeded) = on_grid(history) else { return };
         seeded.keep_last(SLOTS);
         let newer = self.done.take();
         self.done = Some(seeded);
@@ -76,6 +72,23 @@ impl Chart {
     }
 }
 
+/// History on the grid of charts; nothing where its own steps are longer.
+fn on_grid(history: &Series) -> Option<Series> {
+    let step = history.step();
+    let factor = STEP.as_secs() / step.as_secs().max(1);
+    if step * u32::try_from(factor).ok()? == STEP {
+        return Some(history.coarsen(factor as usize));
+    }
+    if step > STEP {
+        return None;
+    }
+    // Steps that don't fill a slot belong to the one that holds their middle.
+    let middle = |(begin, value): (Timestamp, Option<f64>)| Sample::new(time::after(begin, step / 2), value?);
+    let samples: Vec<Sample> = history.iter().filter_map(middle).collect();
+    let (from, to) = (time::align(history.start(), STEP), time::align(history.end(), STEP));
+    resample(&samples, from, to, STEP, Aggregate::Mean).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,6 +115,30 @@ mod tests {
         chart.seed(&Series::new(at(0), Duration::from_mins(5), vec![1.0, 2.0, 3.0]).unwrap());
         let values: Vec<_> = chart.series().unwrap().iter().map(|(_, v)| v).collect();
         assert_eq!(values, [Some(1.0), Some(2.0), Some(3.0), Some(5.0)]);
+    }
+
+    #[test]
+    fn history_of_any_step_up_to_the_charts_own_is_shown() {
+        for step in [60, 90, 120, 150, 240, 300] {
+            let mut chart = Chart::default();
+            // Begins within a slot, and says at every moment how many slots there were by then.
+            let (begin, slots) = (540 / step * step, 7_200 / step);
+            let passed = |slot: i64| (begin + slot * step + step / 2) as f64 / 300.0;
+            let values = (0..slots).map(passed).collect();
+            chart.seed(&Series::new(at(begin), Duration::from_secs(step as u64), values).unwrap());
+            chart.note(at(7_740), 26.0);
+            let series = chart.series().unwrap();
+            assert_eq!(series.step(), STEP, "step {step}");
+            assert_eq!(series.start(), time::align(series.start(), STEP), "step {step}");
+            assert!(series.len() >= 23, "step {step}: {}", series.len());
+            for (begin, value) in series.iter().skip(1).take(21) {
+                let middle = begin.as_second() as f64 / 300.0 + 0.5;
+                assert!((value.unwrap() - middle).abs() <= 0.5, "step {step} at {begin}: {value:?}");
+            }
+        }
+        let mut chart = Chart::default();
+        chart.seed(&Series::new(at(0), Duration::from_mins(10), vec![1.0, 2.0]).unwrap());
+        assert!(chart.series().is_none(), "ten minutes can't be told apart");
     }
 
     #[test]

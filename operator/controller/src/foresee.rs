@@ -18,6 +18,9 @@ use tokio::sync::Semaphore;
 const REFIT_EVERY: Duration = Duration::from_hours(1);
 /// How long to wait after history couldn't be read.
 const RETRY_AFTER: Duration = Duration::from_mins(1);
+/// Measurements up to this far apart come from a slow scrape, whose slots without one are no gaps: five minutes, and as
+/// much as a scrape may be late.
+const SLOWEST_SCRAPE: Duration = Duration::from_secs(330);
 
 /// What the forecasters of all policies share.
 #[derive(Clone)]
@@ -43,6 +46,8 @@ pub(crate) struct Foresight {
 struct Inner {
     settings: Settings,
     forecaster: Option<Arc<Forecaster>>,
+    /// The newest sample.
+    last: Option<Sample>,
     /// Samples measured while a task holds the forecaster.
     since: Vec<Sample>,
     busy: bool,
@@ -78,6 +83,7 @@ impl Foresight {
             inner: Arc::new(Mutex::new(Inner {
                 settings,
                 forecaster: None,
+                last: None,
                 since: Vec::new(),
                 busy: false,
                 next: Timestamp::MIN,
@@ -95,10 +101,14 @@ impl Foresight {
     /// Takes in a measurement: microseconds.
     pub(crate) fn observe(&self, sample: Sample) {
         let mut inner = self.lock();
-        if inner.busy {
-            inner.since.push(sample);
-        } else if let Some(forecaster) = &mut inner.forecaster {
-            Arc::make_mut(forecaster).observe(sample);
+        let missed = inner.last.map_or_else(Vec::new, |last| between(last, sample, inner.settings.step));
+        inner.last = Some(sample);
+        for sample in missed.into_iter().chain([sample]) {
+            if inner.busy {
+                inner.since.push(sample);
+            } else if let Some(forecaster) = &mut inner.forecaster {
+                Arc::make_mut(forecaster).observe(sample);
+            }
         }
     }
 
@@ -183,6 +193,26 @@ impl Foresight {
         inner.cached = Some((slot, Arc::clone(&answer)));
         answer
     }
+}
+
+/// One value for each slot between two measurements of a slow scrape, on the line from one to the other. Prometheus says
+/// the same of the past, where a value stands until the next: without them, what was filled in would have no gaps, and
+/// what is measured since would have nothing else.
+fn between(last: Sample, next: Sample, step: Duration) -> Vec<Sample> {
+    let apart = time::since(next.time(), last.time());
+    if apart <= step || apart > SLOWEST_SCRAPE {
+        return Vec::new();
+    }
+    let end = time::align(next.time(), step);
+    let first = time::after(time::align(last.time(), step), step);
+    std::iter::successors(Some(first), |begin| Some(time::after(*begin, step)))
+        .take_while(|begin| *begin < end)
+        .filter_map(|begin| {
+            let middle = time::after(begin, step / 2);
+            let share = time::since(middle, last.time()).as_secs_f64() / apart.as_secs_f64();
+            Sample::new(middle, last.value() + share * (next.value() - last.value()))
+        })
+        .collect()
 }
 
 fn unready(inner: &Inner) -> View {
@@ -351,5 +381,42 @@ mod tests {
             foresight.observe(Sample::new(at(slot), 3.0 * wave(slot)).unwrap());
         }
         assert!(busy(slots + 8), "the level jumped more than a quarter of an hour ago");
+    }
+
+    #[test]
+    fn slots_between_two_measurements_lie_on_a_line_unless_they_are_too_far_apart() {
+        let at = |second: i64, value: f64| {
+            Sample::new(Timestamp::from_second(1_767_571_200 + second).unwrap(), value).unwrap()
+        };
+        let minute = Duration::from_mins(1);
+        let seen = |last, next, step| between(last, next, step).iter().map(Sample::value).collect::<Vec<_>>();
+        assert_eq!(between(at(0, 10.0), at(60, 70.0), minute), []);
+        assert_eq!(between(at(59, 10.0), at(121, 72.0), minute), [at(90, 41.0)]);
+        assert_eq!(seen(at(0, 0.0), at(300, 300.0), minute), [90.0, 150.0, 210.0, 270.0]);
+        assert_eq!(between(at(0, 0.0), at(300, 300.0), minute * 5), []);
+        assert_eq!(between(at(0, 0.0), at(600, 600.0), minute), [], "nobody knows what it was in between");
+        assert_eq!(between(at(300, 0.0), at(0, 1.0), minute), [], "time went back");
+    }
+
+    #[tokio::test]
+    async fn a_scrape_slower_than_the_step_leaves_no_gaps() {
+        let step = Duration::from_mins(1);
+        let settings = Settings { step, ..Settings::default() };
+        let at = |second: i64| Timestamp::from_second(1_767_571_200 + second).unwrap();
+        let wave = |second: i64| 50.0 - 20.0 * (std::f64::consts::TAU * second as f64 / 86_400.0).cos();
+        let known = 5 * 86_400;
+        let history =
+            Series::new(at(0), step, (0..known / 60).map(|slot| wave(slot * 60)).collect()).unwrap();
+        let mut forecaster = Forecaster::new(settings.clone());
+        forecaster.back_fill(&history);
+        let foresight = Foresight::new(settings);
+        foresight.lock().forecaster = Some(Arc::new(forecaster));
+        // A day of scrapes each two minutes, looked at each 15 s.
+        for second in (known..known + 86_400).step_by(15) {
+            let measured = second.div_euclid(120) * 120;
+            foresight.observe(Sample::new(at(measured), wave(measured)).unwrap());
+        }
+        let view = foresight.view(at(known + 86_400), Duration::from_mins(2)).await;
+        assert!(matches!(view.outlook, decide::Outlook::Forecast(_)), "{:?}", view.outlook);
     }
 }

@@ -299,3 +299,38 @@ fn parse_percent(text: &str) -> Result<f64, String> {
         Err(format!("{text} isn't from 50% to 99.99%"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Only {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn a_replay_has_the_forecast_of_the_policy() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("policy.yaml");
+        let replayed = |forecast: &str| {
+            let text = format!(
+                "apiVersion: foresail.dev/v1alpha1\nkind: AutoscalePolicy\nmetadata: {{name: web}}\nspec:\n  \
+                 scaleTargetRef: {{name: web}}\n  maxReplicas: 20\n  {forecast}\n  \
+                 metrics: [{{name: rps, target: 200, prometheus: {{query: x}}}}]\n"
+            );
+            std::fs::write(&file, text).unwrap();
+            let path = file.to_str().unwrap();
+            let args = Only::parse_from(["backtest", "--csv", "load.csv", "--policy", path]).args;
+            let intent = intent(&args).unwrap();
+            setup(&args, intent.as_ref()).unwrap().cadence.settings
+        };
+        assert_eq!(replayed("").step, Duration::from_mins(1));
+        let settings = replayed("forecast: {step: 5m, history: 7d}");
+        assert_eq!(settings.step, Duration::from_mins(5));
+        assert_eq!(settings.history, Duration::from_hours(7 * 24));
+    }
+}

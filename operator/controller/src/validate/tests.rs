@@ -37,6 +37,16 @@ fn the_shortest_policy_is_complete() {
 }
 
 #[test]
+fn a_step_from_one_minute_to_five_is_taken_as_written() {
+    for (written, seconds) in
+        [("1m", 60), ("60s", 60), ("90s", 90), ("2m30s", 150), ("5m", 300), ("300s", 300)]
+    {
+        let intent = check(json!({"forecast": {"step": written}})).unwrap();
+        assert_eq!(intent.forecast.step, Duration::from_secs(seconds), "{written}");
+    }
+}
+
+#[test]
 fn an_hpa_needs_no_maximum() {
     let intent = check(
         json!({"scaleTargetRef": {"kind": "HorizontalPodAutoscaler", "name": "web"}, "maxReplicas": null}),
@@ -65,7 +75,10 @@ fn each_mistake_is_named_with_field_value_and_remedy() {
         ),
         (json!({"forecast": {"leadTime": "7h"}}), "spec.forecast.leadTime is 7h"),
         (json!({"forecast": {"step": "30s"}}), "spec.forecast.step is 30s: write a duration from 1m to 5m"),
+        (json!({"forecast": {"step": "59s"}}), "spec.forecast.step is 59s: write a duration from 1m to 5m"),
+        (json!({"forecast": {"step": "5m1s"}}), "spec.forecast.step is 5m1s: write a duration from 1m to 5m"),
         (json!({"forecast": {"step": "10m"}}), "spec.forecast.step is 10m: write a duration from 1m to 5m"),
+        (json!({"forecast": {"step": "often"}}), "spec.forecast.step is \"often\": not a duration"),
         (json!({"forecast": {"protection": "12%"}}), "spec.forecast.protection is 12%"),
         (json!({"forecast": {"timeZone": "Mars/Olympus"}}), "spec.forecast.timeZone is \"Mars/Olympus\""),
         (json!({"paused": {"until": "soon"}}), "spec.paused.until is \"soon\""),
