@@ -98,7 +98,7 @@ impl Foresight {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in a measurement: microseconds.
+    /// Takes in a measurement, and what lay between it and the last: microseconds.
     pub(crate) fn observe(&self, sample: Sample) {
         let mut inner = self.lock();
         let missed = inner.last.map_or_else(Vec::new, |last| between(last, sample, inner.settings.step));
