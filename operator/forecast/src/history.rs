@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use crate::calendar::Calendar;
 use crate::past::Past;
-use crate::plane::Plane;
+use crate::plane::{Plane, append};
 use crate::settings::Window;
 
 /// The raw history of one signal on a grid of slots.
@@ -44,7 +44,7 @@ impl History {
         if self.values.is_empty() {
             self.first = slot;
         }
-        self.values.push(value);
+        append(&mut self.values, value);
     }
 
     /// Forgets all but the newest `slots`.

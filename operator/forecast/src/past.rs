@@ -2,7 +2,7 @@
 
 use crate::calendar::{Calendar, DAY};
 use crate::features::Place;
-use crate::plane::Plane;
+use crate::plane::{Plane, append};
 
 /// The filled past of one signal, in units of its usual load.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ impl Past {
     pub(crate) fn push(&mut self, value: f32, measured: bool) {
         self.lin.push(value);
         self.log.push(value.max(0.0).ln_1p());
-        self.measured.push(measured);
+        append(&mut self.measured, measured);
     }
 
     pub(crate) fn place(&self) -> Place<'_> {
