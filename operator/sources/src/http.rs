@@ -366,7 +366,43 @@ pub(crate) fn failure(server: &str, error: &reqwest::Error) -> Absence {
     if error.is_builder() {
         return Absence::new(AbsenceReason::InvalidQuery, format!("the request can't be made: {cause}"));
     }
+    if is_trust(error) {
+        // Not the server's fault: whoever shows it another certificate, or trusts another authority, is served.
+        let text = format!("{server} and this client don't trust each other: {cause}; check the fields under tls");
+        return Absence::new(AbsenceReason::Unauthorized, text);
+    }
     Absence::new(AbsenceReason::Unreachable, format!("{server} can't be reached: {cause}"))
+}
+
+/// Whether one side refused the other's certificate.
+fn is_trust(error: &(dyn std::error::Error + 'static)) -> bool {
+    use rustls::{AlertDescription as Alert, Error};
+    let mut next = Some(error);
+    while let Some(error) = next {
+        match error.downcast_ref() {
+            Some(Error::InvalidCertificate(_)) => return true,
+            Some(Error::AlertReceived(alert)) => {
+                return matches!(
+                    alert,
+                    Alert::AccessDenied
+                        | Alert::BadCertificate
+                        | Alert::CertificateExpired
+                        | Alert::CertificateRequired
+                        | Alert::CertificateRevoked
+                        | Alert::CertificateUnknown
+                        | Alert::HandshakeFailure
+                        | Alert::NoCertificate
+                        | Alert::UnknownCA
+                        | Alert::UnsupportedCertificate
+                );
+            }
+            _ => {}
+        }
+        // An I/O error that wraps another passes it over as its source.
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = wrapped.map(|inner| inner as _).or_else(|| error.source());
+    }
+    false
 }
 
 /// The innermost error, which names the thing that went wrong ("Connection refused").

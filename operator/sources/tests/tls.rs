@@ -64,10 +64,14 @@ async fn serve() -> String {
 }
 
 async fn read(address: &str, tls: Tls) -> Result<f64, AbsenceReason> {
+    read_from(&Pool::default(), address, tls).await
+}
+
+async fn read_from(pool: &Pool, address: &str, tls: Tls) -> Result<f64, AbsenceReason> {
     let mut config = Config::new(address, "vector(7)");
     config.tls = tls;
     config.freshness.max_age = std::time::Duration::MAX;
-    let source = Prometheus::new(&Pool::default(), config).map_err(|a| a.reason)?;
+    let source = Prometheus::new(pool, config).map_err(|a| a.reason)?;
     source.read(Timestamp::from_second(1).unwrap()).await.map(|s| s.value()).map_err(|a| a.reason)
 }
 
@@ -89,20 +93,31 @@ async fn an_own_authority_a_client_certificate_and_another_name_are_used() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_does_not_fit_is_no_connection() {
+async fn a_certificate_that_does_not_fit_is_refused() {
     let address = serve().await;
-    let unreachable = Err(AbsenceReason::Unreachable);
-    assert_eq!(read(&address, Tls { ca: None, ..trusting() }).await, unreachable, "an unknown authority");
+    let refused = Err(AbsenceReason::Unauthorized);
+    assert_eq!(read(&address, Tls { ca: None, ..trusting() }).await, refused, "an unknown authority");
     assert_eq!(
         read(&address, Tls { server_name: None, ..trusting() }).await,
-        unreachable,
+        refused,
         "127.0.0.1 isn't in it"
     );
     let other = Some("elsewhere.test".to_owned());
-    assert_eq!(read(&address, Tls { server_name: other, ..trusting() }).await, unreachable, "another name");
+    assert_eq!(read(&address, Tls { server_name: other, ..trusting() }).await, refused, "another name");
     assert_eq!(
         read(&address, Tls { identity: None, ..trusting() }).await,
-        unreachable,
+        refused,
         "no client certificate"
     );
+}
+
+#[tokio::test]
+async fn policies_with_wrong_certificates_do_not_keep_others_from_their_server() {
+    let (address, pool) = (serve().await, Pool::default());
+    for _ in 0..20 {
+        for wrong in [Tls { ca: None, ..trusting() }, Tls { identity: None, ..trusting() }] {
+            assert_eq!(read_from(&pool, &address, wrong).await, Err(AbsenceReason::Unauthorized));
+        }
+    }
+    assert_eq!(read_from(&pool, &address, trusting()).await, Ok(7.0));
 }
