@@ -149,6 +149,13 @@ async fn publish(
     }
 }
 
+/// Whether two outputs differ in numbers only, which move with every probe: a latency, an age. Other words are news: a
+/// container that was missing is found to crash.
+fn same_words(before: &str, now: &str) -> bool {
+    let words = |text: &str| -> String { text.chars().filter(|c| !c.is_ascii_digit()).collect() };
+    words(before) == words(now)
+}
+
 /// What moves with every probe stays out: a status is written when it says something new.
 fn status(object: &HealthCheck, view: &ComponentView, now: Timestamp) -> HealthCheckStatus {
     let previous = object.status.clone().unwrap_or_default();
@@ -161,7 +168,8 @@ fn status(object: &HealthCheck, view: &ComponentView, now: Timestamp) -> HealthC
     let causes: Vec<String> = view.causes.iter().map(|c| c.id.to_string()).collect();
     // The same status may come to mean something else: degraded in the eyes of one instance, then above a bound.
     let same_story = same && previous.own == own && previous.votes == votes && previous.causes == causes;
-    let output = previous.output.filter(|_| same_story).or_else(|| Some(page::output(view)));
+    let told = page::output(view);
+    let output = previous.output.filter(|before| same_story && same_words(before, &told)).or(Some(told));
     let (ready, why) = match invalid {
         Some(outcome) => (false, (outcome.reason.as_str(), outcome.output.clone())),
         None => (true, ("Probing", "the check is valid and runs".to_owned())),
@@ -197,5 +205,19 @@ fn status(object: &HealthCheck, view: &ComponentView, now: Timestamp) -> HealthC
                 now,
             ),
         ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_numbers_are_no_news_and_other_words_are() {
+        assert!(same_words("answers after 12 ms", "answers after 134 ms"));
+        assert!(!same_words(
+            "0 of 2 replicas are available",
+            "0 of 2 replicas are available; web-1/main (CrashLoopBackOff) crashes again and again"
+        ));
     }
 }
