@@ -1,22 +1,18 @@
 #!/usr/bin/env python3
-"""Works on the chart: renders it, lints it, and writes what is generated from it.
+"""Writes what is generated from the chart: its schema of values, the table in its README, the plain manifests.
 
-Run with the Python of `tests/setup/python.sh`, which has the Helm SDK.
+  tool.py ROOT
 
-  tool.py render [--values FILE] [--namespace NAME] [--release NAME]   objects as one YAML stream
-  tool.py lint                                                         every file in ci/, and the defaults
-  tool.py write ROOT                                                   schema, README table, plain manifests
+Run by `tests/generate`, with the Python of `tests/setup/python.sh` and Helm on the path.
 """
 
-import argparse
 import json
 import pathlib
 import re
+import subprocess
 import sys
 
-import helm_python
 import yaml
-from helm_python import chart as helm_chart
 
 CHART = pathlib.Path(__file__).resolve().parent / "foresail"
 
@@ -146,15 +142,11 @@ def values_table():
     return "\n".join(lines)
 
 
-def render(values, release, namespace):
-    """Every object of the chart, in an order in which they can be applied."""
-    with helm_python.Chart.load(CHART) as chart:
-        chart.validate_schema(values)
-        texts = chart.render(values, name=release, namespace=namespace)
-    objects = []
-    for path in sorted(texts):
-        if path.endswith(".yaml"):
-            objects += [one for one in yaml.safe_load_all(texts[path]) if one]
+def render(release, namespace):
+    """Every object of the chart with its defaults, in an order in which they can be applied."""
+    command = ["helm", "template", release, str(CHART), "--namespace", namespace]
+    text = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    objects = [one for one in yaml.safe_load_all(text) if one]
     first = ["CustomResourceDefinition", "ServiceAccount", "ClusterRole", "Role", "ClusterRoleBinding", "RoleBinding"]
     return sorted(objects, key=lambda one: first.index(one["kind"]) if one["kind"] in first else len(first))
 
@@ -175,16 +167,13 @@ def manifests():
     release = namespace = "foresail"
     objects = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {
         "name": namespace, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}]
-    for one in render({}, release, namespace):
+    for one in render(release, namespace):
         labels = one["metadata"].get("labels", {})
         labels.pop("helm.sh/chart", None)
         labels.pop("app.kubernetes.io/managed-by", None)
         one["metadata"].get("annotations", {}).pop("helm.sh/resource-policy", None)
         if not one["metadata"].get("annotations", True):
             del one["metadata"]["annotations"]
-        # One file for every version: servers before 1.31 refuse selectable fields.
-        for version in one.get("spec", {}).get("versions", []):
-            version.pop("selectableFields", None)
         template = one.get("spec", {}).get("template", {}).get("metadata", {}).get("labels", {})
         template.pop("helm.sh/chart", None)
         template.pop("app.kubernetes.io/managed-by", None)
@@ -203,38 +192,7 @@ def write(root):
     (root / "deploy/foresail.yaml").write_text(manifests())
 
 
-def lint():
-    failed = False
-    for file in sorted(CHART.glob("ci/*.yaml")):
-        values = yaml.safe_load(file.read_text()) or {}
-        for version in ("v1.27.0", "v1.30.0", "v1.36.0"):
-            report = helm_chart.lint(CHART, values, strict=True, kube_version=version, namespace="foresail")
-            for message in report["messages"]:
-                if message["severity"] > 1:
-                    failed = True
-                    print(f"{file.name} at {version}: {message['path']}: {message['error']}")
-        render(values, "foresail", "foresail")
-    sys.exit(failed)
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
-    one = commands.add_parser("render")
-    one.add_argument("--values", type=pathlib.Path)
-    one.add_argument("--namespace", default="foresail")
-    one.add_argument("--release", default="foresail")
-    commands.add_parser("lint")
-    commands.add_parser("write").add_argument("root", type=pathlib.Path)
-    arguments = parser.parse_args()
-    if arguments.command == "render":
-        values = (yaml.safe_load(arguments.values.read_text()) if arguments.values else None) or {}
-        print(text_of(render(values, arguments.release, arguments.namespace)))
-    elif arguments.command == "lint":
-        lint()
-    else:
-        write(arguments.root)
-
-
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    write(pathlib.Path(sys.argv[1]))

@@ -1,21 +1,10 @@
-//! The custom resource definitions as they are written to `crds/`, in two renderings: one for current API servers, one
-//! for those before 1.25, which refuse what they don't know about validation rules.
+//! The custom resource definitions as they are written to `crds/`.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 use serde_json::Value;
 
 use crate::v1alpha1;
-
-/// Which API servers a definition is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rendering {
-    /// Kubernetes 1.25 and later: with CEL rules and selectable fields.
-    Full,
-    /// Before 1.25: without `x-kubernetes-validations` and `selectableFields`. The controller checks the same rules
-    /// and reports what breaks them on the resource.
-    Legacy,
-}
 
 /// Every definition, in the order in which to apply them.
 pub fn all() -> Vec<CustomResourceDefinition> {
@@ -27,18 +16,12 @@ pub fn all() -> Vec<CustomResourceDefinition> {
     ]
 }
 
-/// A definition as plain data in the given rendering.
-pub fn render(
-    definition: &CustomResourceDefinition,
-    rendering: Rendering,
-) -> Result<Value, serde_json::Error> {
+/// A definition as plain data.
+pub fn render(definition: &CustomResourceDefinition) -> Result<Value, serde_json::Error> {
     let mut value = serde_json::to_value(definition)?;
     // `#[serde(default)]` on an option or a string says that nothing is its default; API servers take that for a value
-    // of the wrong type (old ones also the empty string), and nothing is what a missing field means anyway.
+    // of the wrong type, and nothing is what a missing field means anyway.
     strip(&mut value, &|key, value| key == "default" && (value.is_null() || value.as_str() == Some("")));
-    if rendering == Rendering::Legacy {
-        strip(&mut value, &|key, _| matches!(key, "x-kubernetes-validations" | "selectableFields"));
-    }
     Ok(value)
 }
 
@@ -66,18 +49,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_legacy_rendering_has_no_rules_and_no_selectable_fields() {
+    fn nothing_is_nobodys_default() {
         for definition in all() {
-            let legacy = render(&definition, Rendering::Legacy).unwrap().to_string();
-            assert!(!legacy.contains("x-kubernetes-validations"));
-            assert!(!legacy.contains("selectableFields"));
-            assert!(!legacy.contains("\"default\":null"));
+            assert!(!render(&definition).unwrap().to_string().contains("\"default\":null"));
         }
     }
 
     #[test]
     fn the_policy_carries_its_rules_short_name_and_columns() {
-        let full = render(&v1alpha1::AutoscalePolicy::crd(), Rendering::Full).unwrap();
+        let full = render(&v1alpha1::AutoscalePolicy::crd()).unwrap();
         assert!(full.to_string().contains("minReplicas must not exceed maxReplicas"));
         assert_eq!(full["spec"]["names"]["shortNames"], serde_json::json!(["asp"]));
         assert_eq!(full["spec"]["names"]["categories"], serde_json::json!(["scaling"]));
@@ -102,7 +82,7 @@ mod tests {
         }
         let mut found = Vec::new();
         for definition in all() {
-            floats(&render(&definition, Rendering::Full).unwrap(), "", &mut found);
+            floats(&render(&definition).unwrap(), "", &mut found);
         }
         assert_eq!(found, Vec::<String>::new());
     }

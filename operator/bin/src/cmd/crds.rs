@@ -5,13 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use api::definitions::{self, Rendering};
+use api::definitions;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Leave out what API servers before 1.25 refuse: validation rules and selectable fields
-    #[arg(long)]
-    legacy: bool,
     /// Write one file per kind into this directory instead of printing
     #[arg(long, value_name = "DIRECTORY", conflicts_with = "check")]
     write: Option<PathBuf>,
@@ -21,8 +18,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
-    let rendering = if args.legacy { Rendering::Legacy } else { Rendering::Full };
-    let files = files(rendering)?;
+    let files = files()?;
     match (args.write, args.check) {
         (Some(directory), _) => write(&directory, &files)?,
         (None, Some(directory)) => check(&directory, &files)?,
@@ -38,11 +34,11 @@ pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Name and content of each file.
-fn files(rendering: Rendering) -> anyhow::Result<Vec<(String, String)>> {
+fn files() -> anyhow::Result<Vec<(String, String)>> {
     definitions::all()
         .iter()
         .map(|definition| {
-            let value = definitions::render(definition, rendering)?;
+            let value = definitions::render(definition)?;
             let yaml = serde_saphyr::to_string(&value)?;
             Ok((
                 format!("{}.yaml", definition.spec.names.plural),
@@ -81,13 +77,12 @@ mod tests {
     #[test]
     fn the_committed_definitions_are_those_of_the_code() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crds");
-        check(&root, &files(Rendering::Full).unwrap()).unwrap();
-        check(&root.join("legacy"), &files(Rendering::Legacy).unwrap()).unwrap();
+        check(&root, &files().unwrap()).unwrap();
     }
 
     #[test]
     fn words_that_yaml_takes_for_booleans_are_quoted() {
-        for (_, yaml) in files(Rendering::Full).unwrap() {
+        for (_, yaml) in files().unwrap() {
             for line in yaml.lines() {
                 assert!(
                     !matches!(line.trim().trim_start_matches("- "), "Off" | "On" | "No" | "Yes"),

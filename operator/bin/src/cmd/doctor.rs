@@ -127,6 +127,9 @@ fn print(findings: &[Finding]) {
     }
 }
 
+/// The oldest Kubernetes that the whole suite of tests has run on: 1.34.
+const OLDEST_MINOR: u32 = 34;
+
 /// Whether the API server answers at all.
 async fn cluster(client: &Client, findings: &mut Findings) -> bool {
     let area = "cluster";
@@ -135,13 +138,13 @@ async fn cluster(client: &Client, findings: &mut Findings) -> bool {
         Ok(version) => {
             let minor: u32 = version.minor.trim_end_matches('+').parse().unwrap_or(0);
             let told = format!("Kubernetes {}", version.git_version);
-            if minor >= 27 {
+            if minor >= OLDEST_MINOR {
                 findings.good(area, told);
             } else {
                 findings.warn(
                     area,
-                    format!("{told} is older than 1.27"),
-                    "it works with the definitions of `foresail crds --legacy`; upgrade when you can",
+                    format!("{told} is older than 1.{OLDEST_MINOR}, the oldest that Foresail is tested on"),
+                    "upgrade Kubernetes",
                 );
             }
         }

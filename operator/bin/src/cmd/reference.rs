@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use api::definitions::{self, Rendering};
+use api::definitions;
 use serde_json::Value;
 
 use crate::cli;
@@ -78,7 +78,7 @@ fn resources() -> anyhow::Result<String> {
                     `v1alpha1`. The same words come from `kubectl explain`.\n"
             .to_owned();
     for definition in definitions::all() {
-        let value = definitions::render(&definition, Rendering::Full)?;
+        let value = definitions::render(&definition)?;
         let names = &value["spec"]["names"];
         let schema = &value["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
         let _ = write!(
