@@ -19,7 +19,11 @@ quick:
 generate:
     tests/generate
 
-# A control plane to try things on; prints its KUBECONFIG
+# KEDA, Argo Rollouts and Karpenter: built, and tried on the testbed
+peers *arguments:
+    tests/peers {{arguments}}
+
+# A cluster to try things on; prints its KUBECONFIG
 up *arguments:
     cargo run --package testbed -- up {{arguments}}
 

@@ -139,7 +139,9 @@ async fn alerts_go_in_and_come_back_to_the_chat_once_also_when_it_fails_at_first
         Ok::<_, anyhow::Error>(())
     })
     .await?;
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    ensure!((shown("告警"), shown("已恢复")) == (1, 1), "once each: {:?}", told.lock().unwrap());
-    Ok(())
+    wait::throughout("once each", Duration::from_secs(5), || async {
+        ensure!((shown("告警"), shown("已恢复")) == (1, 1), "{:?}", told.lock().unwrap());
+        Ok::<_, anyhow::Error>(())
+    })
+    .await
 }

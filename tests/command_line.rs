@@ -47,7 +47,8 @@ struct Shell<'a> {
 impl Shell<'_> {
     async fn run(&self, line: &str) -> Result<Ended> {
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let folders = std::iter::once(self.desk.path().to_path_buf()).chain(std::env::split_paths(&path));
+        let own = [self.desk.path().to_path_buf(), testbed::assets::programs()];
+        let folders = own.into_iter().chain(std::env::split_paths(&path));
         let mut command = Command::new("timeout");
         command.args(["--kill-after=5", "120", "bash", "-o", "pipefail", "-c", line]).stdin(Stdio::null());
         command.env("PATH", std::env::join_paths(folders)?).env("NO_COLOR", "1");

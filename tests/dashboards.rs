@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use jiff::{SignedDuration, Timestamp};
 use scene::{Scene, policy};
 use serde_json::{Value, json};
-use testbed::{Prometheus, Shape};
+use testbed::{Prometheus, Shape, wait};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// Alerts of rules take minutes to fire; that they do is what `promtool test rules` shows.
@@ -145,7 +145,11 @@ async fn every_query_gives_data_on_a_prometheus_that_scrapes_a_running_foresail(
     }
     ensure!(open.is_empty(), "no data for {} of {} queries: {open:#?}", open.len(), all.len());
     println!("{} queries gave data within {:.0} s", all.len(), begun.elapsed().as_secs_f64());
-    every_family_is_written(&scene.foresail[0].metrics().await?)
+    // A forecast is absent for a moment while another one takes its place.
+    wait::until("every family of metrics", Duration::from_mins(1), || async {
+        every_family_is_written(&scene.foresail[0].metrics().await?)
+    })
+    .await
 }
 
 /// Families that wait for trouble which this scene doesn't make.

@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use scene::chat::Chat;
 use scene::{Scene, deployment, object, policy, until, workload};
 use serde_json::{Value, json};
-use testbed::kubelets::Fate;
+use testbed::nodes::{CRASH_LOOP, behavior};
 use testbed::{Shape, audit, chart, net, wait};
 
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -102,11 +102,10 @@ async fn wait_for_check(scene: &Scene, name: &str, status: &str, words: &str) ->
 
 /// Workloads of each kind: well, crashing again and again, stuck in a rollout.
 async fn workloads_are_judged(scene: &Scene) -> Result<()> {
-    scene.kubelets.set_fate("crashing", Fate::CrashLoop);
     let mut stuck = deployment("stuck", 2);
     stuck["spec"]["progressDeadlineSeconds"] = 3.into();
     scene.plane.apply_object(stuck.clone()).await?;
-    scene.plane.apply_object(deployment("crashing", 2)).await?;
+    scene.plane.apply_object(behavior(deployment("crashing", 2), &[("behavior", CRASH_LOOP)])).await?;
     scene.plane.apply_object(workload("StatefulSet", "data", 2)).await?;
     let mut agent = workload("DaemonSet", "agent", 0);
     agent["spec"].as_object_mut().expect("a spec").shift_remove("replicas");
@@ -123,8 +122,8 @@ async fn workloads_are_judged(scene: &Scene) -> Result<()> {
     }
     wait_for_check(scene, "crashing", "fail", "/main (CrashLoopBackOff)").await?;
     wait_for_check(scene, "stuck", "pass", "").await?;
-    scene.kubelets.set_fate("stuck", Fate::Unschedulable);
-    stuck["spec"]["template"]["metadata"]["labels"]["version"] = "2".into();
+    // Its second version is larger than any node.
+    stuck["spec"]["template"]["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "10k"}});
     scene.plane.apply_object(stuck).await?;
     wait_for_check(scene, "stuck", "warn", "the rollout is stuck").await?;
     wait_for_check(scene, "data", "pass", "").await?;

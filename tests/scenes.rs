@@ -113,7 +113,12 @@ async fn nothing_jumps_when_foresail_is_killed_and_started_again() -> Result<()>
     // Nothing in the policy but the necessary: the stabilization window must survive.
     scene.plane.apply_object(policy("web", &json!({"behavior": null}))).await?;
     let settled = scene.wait_for_replicas("web", 10..=14, Duration::from_secs(40)).await?;
-    tokio::time::sleep(STARTUP + Duration::from_secs(5)).await;
+    wait::until("everybody ordered is Ready", STARTUP + Duration::from_mins(1), || async {
+        let (wanted, ready) = (scene.replicas("web").await?, scene.ready_replicas("web").await?);
+        ensure!(ready == wanted, "{ready} of {wanted}");
+        anyhow::Ok(())
+    })
+    .await?;
     let settled = scene.replicas("web").await?.max(settled);
 
     for _ in 0..2 {

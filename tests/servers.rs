@@ -4,13 +4,11 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
-use kube::{Api, ResourceExt};
+use kube::Api;
 use testbed::exporter::Counter;
-use testbed::kubelets::Fate;
 use testbed::servers::{Alertmanager, Chromium, Nats, PostgreSql, RabbitMq, Redis, Sqs};
-use testbed::{ControlPlane, Kubelets, LoadExporter, Prometheus, Shape, prepare, wait};
+use testbed::{ControlPlane, LoadExporter, Prometheus, Shape, assets, prepare, wait};
 
 const DEFINITION: &str = "
 apiVersion: apiextensions.k8s.io/v1
@@ -33,57 +31,6 @@ spec:
             properties: {area: {type: integer}}
             x-kubernetes-validations: [{rule: 'self.area > 0', message: a sail has an area}]
 ";
-
-fn deployment(name: &str, replicas: u32) -> String {
-    serde_json::json!({
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
-        "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": {
-            "metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "main", "image": "none"}]}}},
-    })
-    .to_string()
-}
-
-#[tokio::test]
-async fn a_deployment_gets_pods_that_become_ready_after_the_chosen_time() -> Result<()> {
-    let plane = ControlPlane::start().await?;
-    let kubelets = Kubelets::start(plane.client(), Duration::from_secs(3));
-    kubelets.set_fate("broken-", Fate::CrashLoop);
-    kubelets.set_fate("homeless-", Fate::Unschedulable);
-    plane.apply(&deployment("web", 2)).await?;
-    plane.apply(&deployment("broken", 1)).await?;
-    plane.apply(&deployment("homeless", 1)).await?;
-
-    let deployments: Api<Deployment> = Api::default_namespaced(plane.client());
-    let ready = |name: &'static str, wanted: i32| {
-        let deployments = deployments.clone();
-        move || {
-            let deployments = deployments.clone();
-            async move {
-                let status = deployments.get(name).await?.status.unwrap_or_default();
-                let ready = status.ready_replicas.unwrap_or(0);
-                ensure!(ready == wanted && status.replicas.unwrap_or(0) == wanted, "{name}: {status:?}");
-                Ok(())
-            }
-        }
-    };
-    wait::until("two ready pods", Duration::from_secs(30), ready("web", 2)).await?;
-    let pods: Api<Pod> = Api::default_namespaced(plane.client());
-    for pod in pods.list(&kube::api::ListParams::default().labels("app=web")).await? {
-        let created = pod.creation_timestamp().map(|time| time.0).unwrap_or_default();
-        let conditions = pod.status.and_then(|status| status.conditions).unwrap_or_default();
-        let ready = conditions.iter().find(|it| it.type_ == "Ready" && it.status == "True");
-        let ready = ready.and_then(|it| it.last_transition_time.clone()).expect("a Ready condition").0;
-        let startup = ready.duration_since(created).as_secs_f64();
-        ensure!((3.0..10.0).contains(&startup), "start-up took {startup} s");
-    }
-
-    plane.apply(&deployment("web", 0)).await?;
-    wait::until("no pod left", Duration::from_secs(30), ready("web", 0)).await?;
-    let left = pods.list(&kube::api::ListParams::default()).await?;
-    let phases: Vec<_> = left.iter().map(|pod| (pod.name_any(), pod.status.clone())).collect();
-    ensure!(phases.len() == 2, "{phases:?}");
-    Ok(())
-}
 
 #[tokio::test]
 async fn a_custom_resource_can_be_installed_created_and_read_by_a_service_account() -> Result<()> {
@@ -160,6 +107,39 @@ async fn rabbitmq_and_postgresql_come_up() -> Result<()> {
     let rabbitmq = RabbitMq::start().await?;
     let postgresql = PostgreSql::start().await?;
     ensure!(rabbitmq.port() != postgresql.port());
+    Ok(())
+}
+
+/// The version of a table's row says as much of the real one as it likes: `8.0` is 8.0.2.
+fn is_version(told: &str, real: &str) -> bool {
+    real == told || real.strip_prefix(told).is_some_and(|rest| rest.starts_with('.'))
+}
+
+#[test]
+fn the_guide_names_the_servers_that_are_run() -> Result<()> {
+    let page = std::fs::read_to_string(assets::repository().join("docs/guide/testing.md"))?;
+    let rows: Vec<Vec<&str>> = page
+        .lines()
+        .skip_while(|line| *line != "| server | version | from |")
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    ensure!(rows.len() > 10, "no table in the guide: {rows:?}");
+    let servers = assets::servers()?;
+    // Another Kubernetes or an older generation was chosen: the table is about what is run by default.
+    let chosen = std::env::var_os("KUBERNETES_VERSION").is_some()
+        || std::env::var_os("KUBEBUILDER_ASSETS").is_some()
+        || !servers.iter().any(|server| server.origin == "Debian trixie");
+    for row in rows {
+        let [name, version, origin] = row[..] else { anyhow::bail!("not a row of three: {row:?}") };
+        let server = servers.iter().find(|server| server.name == name);
+        let Some(server) = server else { anyhow::bail!("{name} isn't set up: {servers:?}") };
+        ensure!(
+            chosen || (is_version(version, &server.version) && origin == server.origin),
+            "docs/guide/testing.md says {name} {version} from {origin}, and it is {server:?}"
+        );
+    }
     Ok(())
 }
 

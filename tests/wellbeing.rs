@@ -172,9 +172,9 @@ async fn watch_by_query(plane: &ControlPlane) -> Result<()> {
     let checks = [
         ("up-1", json!({"query": "sum(up)", "failBelow": "1"})),
         ("up-2", json!({"query": "max(up)", "warnBelow": "1"})),
-        ("up-3", json!({"query": "min(up)"})),
+        ("up-3", json!({"query": "min(up)", "failBelow": "0.5"})),
         ("too-many", json!({"query": "count(up)", "warnAbove": "0", "unit": " targets"})),
-        ("nothing", json!({"query": "sum(no_such_series)"})),
+        ("nothing", json!({"query": "sum(no_such_series)", "failBelow": "1"})),
     ];
     for (name, query) in checks {
         let spec = json!({"promql": query, "interval": "1s", "timeout": "1s"});
@@ -277,7 +277,7 @@ async fn an_end_under_load_drops_no_request_and_goes_through_its_phases() -> Res
             })
         })
         .collect();
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    asked_again(&asked, 100).await?;
     foresail.ask_to_end();
     wait::until("readiness goes", Duration::from_secs(2), || async {
         let (code, _) = get(&format!("{url}/readyz")).await?;
@@ -290,7 +290,7 @@ async fn an_end_under_load_drops_no_request_and_goes_through_its_phases() -> Res
     ensure!(
         body["maintenance"]["shutdownTime"].is_string() && body["maintenance"]["gracePeriodSeconds"].is_u64()
     );
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    asked_again(&asked, 100).await?;
     closed.store(true, Ordering::SeqCst);
     for client in clients {
         client.await?;
@@ -310,6 +310,17 @@ async fn an_end_under_load_drops_no_request_and_goes_through_its_phases() -> Res
     Ok(())
 }
 
+/// Waits until so many more requests were made.
+async fn asked_again(asked: &AtomicUsize, more: usize) -> Result<()> {
+    let before = asked.load(Ordering::SeqCst);
+    wait::until("more requests", Duration::from_secs(30), || async {
+        let made = asked.load(Ordering::SeqCst) - before;
+        ensure!(made >= more, "{made} of {more}");
+        Ok::<_, anyhow::Error>(())
+    })
+    .await
+}
+
 fn resident_mib(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find(|l| l.starts_with("VmRSS")).unwrap();
@@ -317,7 +328,7 @@ fn resident_mib(process: u32) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn four_hundred_streams_for_a_minute_in_bounded_memory() -> Result<()> {
+async fn four_hundred_streams_cost_bounded_memory_while_something_happens() -> Result<()> {
     let (plane, access) = plane().await?;
     let foresail = start(&access, &[]).await?;
     let events = Arc::new(AtomicUsize::new(0));
@@ -342,17 +353,27 @@ async fn four_hundred_streams_for_a_minute_in_bounded_memory() -> Result<()> {
     let port = testbed::net::free_port()?;
     let check = json!({"tcp": {"address": format!("127.0.0.1:{port}")}, "interval": "1s", "timeout": "1s"});
     plane.apply_object(object("HealthCheck", "blinking", &check)).await?;
-    let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(60) {
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await;
-        tokio::time::sleep(Duration::from_secs(3)).await;
+    // Nine in ten read at once; an event comes to them in a chunk or more.
+    let told = |what: &'static str| {
+        let (events, heard) = (events.clone(), events.load(Ordering::SeqCst));
+        async move {
+            wait::until(what, Duration::from_secs(30), || async {
+                let more = events.load(Ordering::SeqCst) - heard;
+                ensure!(more >= 360, "{more} chunks");
+                Ok::<_, anyhow::Error>(())
+            })
+            .await
+        }
+    };
+    for _ in 0..8 {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
+        told("the streams to tell that the server is there").await?;
         drop(listener);
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        told("the streams to tell that it is gone").await?;
     }
     let after = resident_mib(foresail.id());
     println!("400 streams: {before} MiB before, {after} MiB after, {} chunks", events.load(Ordering::SeqCst));
     ensure!(readers.iter().all(|r| !r.is_finished()), "a stream ended");
-    ensure!(events.load(Ordering::SeqCst) > 4_000);
     ensure!(after < before + 60, "{before} MiB grew to {after} MiB");
     Ok(())
 }

@@ -16,9 +16,9 @@ use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use testbed::control_plane::Access;
 use testbed::exporter::Counter;
-use testbed::{ControlPlane, Foresail, Kubelets, LoadExporter, Prometheus, Shape, chart, prepare, wait};
+use testbed::{ControlPlane, Foresail, LoadExporter, Nodes, Prometheus, Shape, chart, prepare, wait};
 
-/// How long pods take from their creation until they are Ready.
+/// How long pods take from the start of their container until they are Ready.
 pub(crate) const STARTUP: Duration = Duration::from_secs(12);
 
 /// The load per replica in all scenes.
@@ -26,7 +26,7 @@ pub(crate) const TARGET: u32 = 100;
 
 pub(crate) struct Scene {
     pub(crate) foresail: Vec<Foresail>,
-    pub(crate) kubelets: Kubelets,
+    pub(crate) nodes: Nodes,
     pub(crate) prometheus: Prometheus,
     pub(crate) exporter: LoadExporter,
     pub(crate) plane: ControlPlane,
@@ -48,8 +48,8 @@ impl Scene {
             .start();
         let (prometheus, plane) = tokio::try_join!(prometheus, ControlPlane::start())?;
         let access = chart::install(&plane, values).await?;
-        let kubelets = Kubelets::start(plane.client(), STARTUP);
-        let scene = Self { foresail: Vec::new(), kubelets, prometheus, exporter, plane, access };
+        let nodes = Nodes::start(&plane, STARTUP).await?;
+        let scene = Self { foresail: Vec::new(), nodes, prometheus, exporter, plane, access };
         scene.wait_for_full_windows().await?;
         Ok(scene)
     }

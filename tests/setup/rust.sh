@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# Installs the cargo subcommands of the checks where they are missing, into the cache.
+# Installs cargo subcommands where they are missing, into the cache.
+#
+# Usage: tests/setup/rust.sh [cargo-nextest] [cargo-deny]
 # shellcheck source=tests/setup/common.sh
 . "$(dirname "$0")/common.sh"
 
@@ -16,5 +18,10 @@ install_missing() {
 
 # The toolchain of rust-toolchain.toml and its components: rustup fetches them at the first use.
 (cd "$(dirname "$0")/../.." && cargo --version >/dev/null)
-install_missing cargo-nextest 0.9.143
-install_missing cargo-deny 0.20.2
+for name in "$@"; do
+  case "$name" in
+    cargo-nextest) install_missing cargo-nextest 0.9.143 ;;
+    cargo-deny) install_missing cargo-deny 0.20.2 ;;
+    *) die "unknown subcommand $name" ;;
+  esac
+done

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 /// The checkout that this crate was built from.
 pub fn repository() -> PathBuf {
@@ -19,20 +19,37 @@ pub fn cache() -> PathBuf {
     Path::new(&home).join(".cache/foresail")
 }
 
-/// The folder with `etcd`, `kube-apiserver` and `kube-controller-manager`: `KUBEBUILDER_ASSETS` where set, or
-/// what `tests/setup/kubernetes.sh` built.
+/// The folder that `tests/setup/servers.sh` made, with a link to each server: `FORESAIL_PROGRAMS`, or the one of the
+/// newest releases.
+pub fn programs() -> PathBuf {
+    let chosen = std::env::var_os("FORESAIL_PROGRAMS").filter(|dir| !dir.is_empty());
+    chosen.map_or_else(|| cache().join("programs/default"), PathBuf::from)
+}
+
+/// A server that the tests run: what it is, its version, where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// As its makers call it: `Kubernetes`.
+    pub name: String,
+    /// `1.37.2`
+    pub version: String,
+    /// `Go module`, `Debian trixie`, ...
+    pub origin: String,
+}
+
+/// Every server that `tests/setup/servers.sh` set up.
 ///
 /// # Errors
-/// Fails, naming the script to run, when there are none.
-pub fn kubernetes() -> Result<PathBuf> {
-    if let Some(dir) = std::env::var_os("KUBEBUILDER_ASSETS").filter(|dir| !dir.is_empty()) {
-        return Ok(PathBuf::from(dir));
-    }
-    let dir = cache().join("kubernetes-1.20.2");
-    if !dir.join("kube-apiserver").exists() {
-        bail!("no API server in {}: run tests/setup/kubernetes.sh or set KUBEBUILDER_ASSETS", dir.display());
-    }
-    Ok(dir)
+/// Fails, naming the script to run, when it has not run.
+pub fn servers() -> Result<Vec<Server>> {
+    let file = programs().join("versions.tsv");
+    let text = std::fs::read_to_string(&file)
+        .with_context(|| format!("no servers in {}: run tests/setup/servers.sh", file.display()))?;
+    let server = |line: &str| {
+        let mut fields = line.split('\t').map(str::to_owned);
+        Some(Server { name: fields.next()?, version: fields.next()?, origin: fields.next()? })
+    };
+    Ok(text.lines().filter_map(server).collect())
 }
 
 /// A program of the virtual environment that `tests/setup/python.sh` makes.
@@ -40,20 +57,21 @@ pub fn python(program: &str) -> PathBuf {
     cache().join("venv/bin").join(program)
 }
 
-/// Finds a program on `PATH`, in the folders that Debian keeps from `PATH`, or in the cache.
+/// A server or tool by the name of its program: one that `tests/setup/servers.sh` set up, or that is installed.
 ///
 /// # Errors
 /// Fails, naming the script to run, when it is nowhere.
 pub fn program(name: &str) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(["/usr/sbin".into(), "/usr/lib/rabbitmq/bin".into(), cache().join("bin")])
+    std::iter::once(programs())
+        .chain(std::env::split_paths(&path))
         .chain(postgresql_folders())
         .map(|dir| dir.join(name))
         .find(|candidate| candidate.is_file())
-        .with_context(|| format!("{name} not found: run tests/setup/packages.sh"))
+        .with_context(|| format!("{name} not found: run tests/setup/servers.sh and tests/setup/packages.sh"))
 }
 
+/// Debian keeps PostgreSQL's programs from `PATH`, a folder for each version.
 fn postgresql_folders() -> Vec<PathBuf> {
     let Ok(versions) = std::fs::read_dir("/usr/lib/postgresql") else { return Vec::new() };
     versions.flatten().map(|version| version.path().join("bin")).collect()

@@ -1,9 +1,11 @@
-//! The Helm chart, rendered by the Helm SDK as `helm install` would.
+//! The Helm chart, worked with by Helm itself.
 
+use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 
 use crate::control_plane::{Access, ControlPlane, apply};
 use crate::process::run;
@@ -11,12 +13,37 @@ use crate::{assets, wait};
 
 /// The namespace that the chart is installed into.
 pub const NAMESPACE: &str = "foresail";
+/// The release's name.
+pub const RELEASE: &str = "foresail";
 
-fn tool(arguments: &[&str]) -> Result<String> {
-    let python = assets::python("python");
-    ensure!(python.exists(), "{} not found: run tests/setup/python.sh", python.display());
-    let script = assets::repository().join("charts/tool.py");
-    run(Command::new(python).env("PYTHONDONTWRITEBYTECODE", "1").arg(script).args(arguments))
+/// A command line of Helm that keeps its files to itself.
+///
+/// # Errors
+/// Fails, naming the script to run, when there is no Helm.
+pub fn helm(access: Option<&Access>) -> Result<Command> {
+    let own = std::env::temp_dir().join("foresail-helm");
+    let mut command = Command::new(assets::program("helm")?);
+    for (name, folder) in
+        [("HELM_CACHE_HOME", "cache"), ("HELM_CONFIG_HOME", "config"), ("HELM_DATA_HOME", "data")]
+    {
+        command.env(name, own.join(folder));
+    }
+    match access {
+        Some(access) => command.env("KUBECONFIG", access.kubeconfig()),
+        None => command.env_remove("KUBECONFIG"),
+    };
+    Ok(command)
+}
+
+fn folder() -> std::path::PathBuf {
+    assets::repository().join("charts/foresail")
+}
+
+/// Values as a file: JSON is YAML.
+fn file(values: &Value) -> Result<NamedTempFile> {
+    let file = NamedTempFile::new()?;
+    std::fs::write(file.path(), values.to_string())?;
+    Ok(file)
 }
 
 /// Every object of the chart for these values.
@@ -24,50 +51,43 @@ fn tool(arguments: &[&str]) -> Result<String> {
 /// # Errors
 /// Fails when the values are refused by the chart's schema, or a template fails.
 pub fn render(values: &Value) -> Result<Vec<Value>> {
-    let file = tempfile::NamedTempFile::new()?;
-    // JSON is YAML.
-    std::fs::write(file.path(), values.to_string())?;
-    let path = file.path().to_str().context("a temporary path that is no UTF-8")?;
-    apply::documents(&tool(&["render", "--values", path, "--namespace", NAMESPACE])?)
+    let values = file(values)?;
+    let mut helm = helm(None)?;
+    helm.args(["template", RELEASE])
+        .arg(folder())
+        .args(["--namespace", NAMESPACE, "--values"])
+        .arg(values.path());
+    apply::documents(&run(&mut helm)?)
 }
 
-/// Lints the chart with every file under its `ci/`.
+/// Lints the chart with the values of a file, as for one version of Kubernetes.
 ///
 /// # Errors
 /// Fails with what the linter found.
-pub fn lint() -> Result<()> {
-    tool(&["lint"]).map(drop)
+pub fn lint(values: &Path, kubernetes: &str) -> Result<()> {
+    let mut helm = helm(None)?;
+    helm.args(["lint", "--strict", "--namespace", NAMESPACE, "--kube-version", kubernetes, "--values"]);
+    run(helm.arg(values).arg(folder())).map(drop)
 }
 
-/// Installs what Foresail needs to run outside of the cluster exactly as inside: CRDs, service account, roles,
-/// bindings. Returns that service account's access.
+/// Installs the chart, or upgrades it to these values, and returns the access of its service account: Foresail runs
+/// outside of the cluster exactly as inside. The Deployment has no replicas of its own.
 ///
 /// # Errors
-/// Fails when the chart does not render or the API server refuses an object.
+/// Fails when Helm does.
 pub async fn install(plane: &ControlPlane, values: &Value) -> Result<Access> {
-    plane.namespace(NAMESPACE).await?;
-    let objects = render(values)?;
-    let kind = |object: &Value| object["kind"].as_str().unwrap_or_default().to_owned();
-    let definitions: Vec<String> = objects
-        .iter()
-        .filter(|object| kind(object) == "CustomResourceDefinition")
-        .filter_map(|object| object["metadata"]["name"].as_str().map(str::to_owned))
-        .collect();
-    for object in objects {
-        let wanted = [
-            "CustomResourceDefinition",
-            "ServiceAccount",
-            "ClusterRole",
-            "Role",
-            "ClusterRoleBinding",
-            "RoleBinding",
-        ];
-        if wanted.contains(&kind(&object).as_str()) {
-            plane.apply_object(object).await?;
-        }
-    }
-    plane.wait_for_crds(&definitions).await?;
-    let access = plane.service_account(NAMESPACE, "foresail").await?;
+    let admin = plane.admin()?;
+    let values = file(values)?;
+    let mut helm = helm(Some(&admin))?;
+    helm.args(["upgrade", "--install", RELEASE]).arg(folder());
+    helm.args(["--namespace", NAMESPACE, "--create-namespace", "--set", "replicas=0", "--values"]);
+    helm.arg(values.path());
+    // Other servers of the testbed may live on this thread.
+    tokio::task::spawn_blocking(move || run(&mut helm)).await?.context("installing the chart")?;
+    drop(values);
+    let names = ["autoscalepolicies", "scalingcalendars", "healthchecks", "alertreceivers"];
+    plane.wait_for_crds(&names.map(|name| format!("{name}.foresail.dev"))).await?;
+    let access = plane.service_account(NAMESPACE, RELEASE).await?;
     // The roles take effect a moment after they are written.
     let client = access.client()?;
     wait::until("the roles", std::time::Duration::from_secs(20), || async {
@@ -77,6 +97,17 @@ pub async fn install(plane: &ControlPlane, values: &Value) -> Result<Access> {
     })
     .await?;
     Ok(access)
+}
+
+/// Uninstalls the chart.
+///
+/// # Errors
+/// Fails when Helm does.
+pub async fn uninstall(plane: &ControlPlane) -> Result<()> {
+    let mut helm = helm(Some(&plane.admin()?))?;
+    helm.args(["uninstall", RELEASE, "--namespace", NAMESPACE, "--ignore-not-found"]);
+    tokio::task::spawn_blocking(move || run(&mut helm)).await?.context("uninstalling the chart")?;
+    Ok(())
 }
 
 /// Definitions of kinds that come from elsewhere, as far as tests need them: any field is taken.

@@ -1,11 +1,10 @@
 //! The built `foresail` binary as a process: started with arguments, asked, signalled, killed.
 
 use std::path::PathBuf;
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use tempfile::TempDir;
 
 use crate::control_plane::Access;
 use crate::process::{Process, command};
@@ -58,16 +57,15 @@ impl Setup {
     /// Fails, with the end of its log, when it is not alive in time.
     pub async fn start(self) -> Result<Foresail> {
         crate::prepare();
-        let dir = tempfile::Builder::new().prefix("foresail-run-").tempdir()?;
         let port = net::free_port()?;
-        let process = spawn(&self, &dir, port)?;
-        let mut foresail = Foresail { process, port, dir, setup: self };
+        let process = Process::start("foresail", command_line(&self, port)?)?;
+        let mut foresail = Foresail { process, port, setup: self };
         foresail.alive().await?;
         Ok(foresail)
     }
 }
 
-fn spawn(setup: &Setup, dir: &TempDir, port: u16) -> Result<Process> {
+fn command_line(setup: &Setup, port: u16) -> Result<Command> {
     let mut command = command(binary()?);
     command.arg("run").args(["--listen", &format!("127.0.0.1:{port}")]).args(&setup.arguments);
     command.env("KUBECONFIG", &setup.kubeconfig).env("NO_COLOR", "1");
@@ -75,7 +73,7 @@ fn spawn(setup: &Setup, dir: &TempDir, port: u16) -> Result<Process> {
         command.env("RUST_LOG", "info");
     }
     command.envs(setup.environment.iter().map(|(name, value)| (name, value)));
-    Process::start("foresail", command, dir.path())
+    Ok(command)
 }
 
 /// A running Foresail.
@@ -83,7 +81,6 @@ fn spawn(setup: &Setup, dir: &TempDir, port: u16) -> Result<Process> {
 pub struct Foresail {
     process: Process,
     port: u16,
-    dir: TempDir,
     setup: Setup,
 }
 
@@ -116,17 +113,7 @@ impl Foresail {
 
     async fn alive(&mut self) -> Result<()> {
         let url = format!("{}/livez", self.url());
-        let start = std::time::Instant::now();
-        loop {
-            self.process.check()?;
-            match get(&url).await {
-                Ok(_) => return Ok(()),
-                Err(error) if start.elapsed() > PATIENCE => {
-                    return Err(error.context(self.process.log_tail(20)));
-                }
-                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-            }
-        }
+        self.process.answers(PATIENCE, || get(&url)).await.map(drop)
     }
 
     /// Waits until `/readyz` says so.
@@ -135,8 +122,7 @@ impl Foresail {
     /// Fails, with the end of its log, when it is not ready in time.
     pub async fn ready(&mut self) -> Result<()> {
         let url = format!("{}/readyz", self.url());
-        let ready = wait::until("readiness", PATIENCE, || get(&url)).await;
-        ready.map(drop).map_err(|error| error.context(self.process.log_tail(20)))
+        self.process.answers(PATIENCE, || get(&url)).await.map(drop)
     }
 
     /// The page of metrics.
@@ -180,7 +166,7 @@ impl Foresail {
     }
 
     /// Asks it to end (SIGTERM) and returns at once.
-    pub fn ask_to_end(&self) {
+    pub fn ask_to_end(&mut self) {
         self.process.ask_to_end();
     }
 
@@ -199,8 +185,7 @@ impl Foresail {
     /// # Errors
     /// Fails, with the end of its log, when it is not alive in time.
     pub async fn restart(&mut self) -> Result<()> {
-        self.process.kill();
-        self.process = spawn(&self.setup, &self.dir, self.port)?;
+        self.process.start_again(command_line(&self.setup, self.port)?)?;
         self.alive().await
     }
 }

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::exporter::Counter;
-use crate::{ControlPlane, Foresail, Kubelets, LoadExporter, Prometheus, Shape, chart, wait};
+use crate::{ControlPlane, Foresail, LoadExporter, Nodes, Prometheus, Shape, chart, wait};
 
 /// How long setting up may take: a thousand pods take a while to become Ready.
 const PATIENCE: Duration = Duration::from_mins(15);
@@ -50,7 +50,7 @@ pub async fn measure(policies: usize, span: Duration) -> Result<Measured> {
         .start();
     let (prometheus, plane) = tokio::try_join!(prometheus, ControlPlane::start())?;
     let access = chart::install(&plane, &json!({})).await?;
-    let _kubelets = Kubelets::start(plane.client(), Duration::from_secs(5));
+    let _nodes = Nodes::start(&plane, Duration::from_secs(5)).await?;
     eprintln!("{policies} deployments of one pod, and a policy for each ...");
     stream::iter(0..policies)
         .map(|number| apply(&plane, number))

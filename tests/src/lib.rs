@@ -1,20 +1,22 @@
 //! The testbed: real servers on loopback, for tests and for trying things by hand.
 //!
 //! Everything here starts a real program (an API server, Prometheus, Redis, ...) on free loopback ports with a
-//! temporary directory, waits until the program itself answers, and ends it when the value is dropped. What an
-//! old API server lacks is stripped here, by the version it reports, and nowhere in the product.
+//! temporary directory, waits until the program itself answers, and ends it when the value is dropped. Which programs
+//! these are, `tests/setup/servers.sh` says.
 
 #![allow(clippy::missing_panics_doc)]
 
 pub mod assets;
 pub mod audit;
+pub mod certificates;
 pub mod chart;
 pub mod control_plane;
 pub mod exporter;
 pub mod foresail;
 pub mod idle;
-pub mod kubelets;
 pub mod net;
+pub mod nodes;
+pub mod peers;
 pub mod process;
 pub mod prometheus;
 pub mod servers;
@@ -24,7 +26,7 @@ pub mod wait;
 pub use control_plane::ControlPlane;
 pub use exporter::LoadExporter;
 pub use foresail::Foresail;
-pub use kubelets::Kubelets;
+pub use nodes::Nodes;
 pub use prometheus::Prometheus;
 pub use shape::Shape;
 

@@ -1,11 +1,12 @@
 //! The testbed by hand: a control plane to try things on, and measurements that are too long for a test.
 
+mod up;
+
 use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use testbed::{ControlPlane, Kubelets, idle};
-use tokio::signal::unix::{SignalKind, signal};
+use testbed::{assets, idle};
 
 /// Real servers on loopback, for trying Foresail without a cluster.
 #[derive(Debug, Parser)]
@@ -17,15 +18,13 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Start a control plane, print its KUBECONFIG, wait for Ctrl-C
-    Up {
-        /// Seconds from a pod's creation until it is Ready
-        #[arg(long, default_value_t = 5)]
-        startup: u64,
-        /// Do not install the CRDs of this repository
-        #[arg(long)]
-        without_crds: bool,
-    },
+    /// Start a cluster on loopback, print its KUBECONFIG and addresses, wait for Ctrl-C
+    ///
+    /// Deployments, HPAs and everything else go their real way; nodes and pods are played by KWOK. A workload's pods say
+    /// in annotations how they behave, such as `testbed.foresail.dev/startup: 30s`.
+    Up(up::Arguments),
+    /// Print which version of which server the tests run against
+    Versions,
     /// Measure what `foresail run` costs with many idle policies: memory and CPU
     ///
     /// The binary is the one that `FORESAIL_BIN` names, or the one beside this program. Figures mean something for
@@ -44,9 +43,17 @@ enum Command {
 async fn main() -> Result<()> {
     testbed::prepare();
     match Arguments::parse().command {
-        Command::Up { startup, without_crds } => up(Duration::from_secs(startup), !without_crds).await,
+        Command::Up(arguments) => up::run(arguments).await,
+        Command::Versions => versions(),
         Command::Idle { policies, seconds } => measure(policies, Duration::from_secs(seconds)).await,
     }
+}
+
+fn versions() -> Result<()> {
+    for assets::Server { name, version, origin } in assets::servers()? {
+        println!("{name:<16} {version:<18} {origin}");
+    }
+    Ok(())
 }
 
 async fn measure(policies: usize, span: Duration) -> Result<()> {
@@ -59,31 +66,4 @@ async fn measure(policies: usize, span: Duration) -> Result<()> {
     println!("  CPU         {:.1} % of a core", cores * 100.0);
     println!("  all decided {:.1} s after the start", ready_after.as_secs_f64());
     Ok(())
-}
-
-async fn up(startup: Duration, crds: bool) -> Result<()> {
-    eprintln!("starting etcd, kube-apiserver and kube-controller-manager ...");
-    let mut plane = ControlPlane::start().await?;
-    if crds {
-        plane.install_crds().await?;
-    }
-    let _kubelets = Kubelets::start(plane.client(), startup);
-    eprintln!(
-        "Kubernetes {} serves at {}; logs in {}",
-        plane.version(),
-        plane.url(),
-        plane.directory().display()
-    );
-    println!("export KUBECONFIG={}", plane.admin()?.kubeconfig().display());
-    eprintln!("Ctrl-C ends everything.");
-
-    let mut terminated = signal(SignalKind::terminate())?;
-    let mut check = tokio::time::interval(Duration::from_secs(2));
-    loop {
-        tokio::select! {
-            result = tokio::signal::ctrl_c() => return Ok(result?),
-            _ = terminated.recv() => return Ok(()),
-            _ = check.tick() => plane.check()?,
-        }
-    }
 }

@@ -177,18 +177,31 @@ impl Prometheus {
         if self.setup.web_config.is_some() {
             command.arg(format!("--web.config.file={}", self.dir.path().join("web.yml").display()));
         }
-        let process = self.process.insert(Process::start("prometheus", command, self.dir.path())?);
-        let ready = if self.setup.web_config.is_some() {
-            wait::tcp(self.port, PATIENCE).await
+        match &mut self.process {
+            Some(process) => process.start_again(command)?,
+            None => self.process = Some(Process::start("prometheus", command)?),
+        }
+        let process = self.process.as_mut().context("it was just started")?;
+        if self.setup.web_config.is_some() {
+            process.answers_tcp(self.port, PATIENCE).await
         } else {
-            wait::http(&format!("http://127.0.0.1:{}/-/ready", self.port), PATIENCE).await
-        };
-        ready.map_err(|error| error.context(process.log_tail(20)))
+            process.answers_http(&format!("http://127.0.0.1:{}/-/ready", self.port), PATIENCE).await
+        }
+    }
+
+    /// Fails when it has ended.
+    ///
+    /// # Errors
+    /// Fails with the end of its log.
+    pub fn check(&mut self) -> Result<()> {
+        self.process.as_mut().map_or(Ok(()), Process::check)
     }
 
     /// Ends it, as an outage would. Its data stays.
     pub fn stop(&mut self) {
-        self.process = None;
+        if let Some(process) = &mut self.process {
+            process.kill();
+        }
     }
 
     /// `http://127.0.0.1:PORT`

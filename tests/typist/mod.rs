@@ -1,6 +1,6 @@
 //! Types commands as a reader of the documentation does: in a shell, with `foresail` and `kubectl` on the path and a
-//! kubeconfig at hand. Addresses of the examples become those of the testbed. Helm's part is done by the Helm SDK; what
-//! would start this very test again is only looked for.
+//! kubeconfig at hand. Addresses of the examples become those of the testbed; what would start this very test again is
+//! only looked for.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -10,7 +10,6 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::{Value, json};
 use tempfile::TempDir;
 use testbed::{assets, chart, foresail, wait};
 
@@ -42,13 +41,15 @@ impl<'a> Typist<'a> {
         for name in ["foresail", "kubectl-foresail"] {
             symlink(foresail::binary()?, programs.join(name))?;
         }
-        let mut folders = vec![programs];
+        let mut folders = vec![programs, assets::programs()];
         folders.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
         let kubeconfig = scene.plane.admin()?.kubeconfig().to_path_buf();
         let typist = Self { scene, path: std::env::join_paths(folders)?, kubeconfig, desk };
         typist.put("load.csv", &recorded(4))?;
         typist.put("traces/shop.csv", &recorded(4))?;
-        typist.put("deploy/foresail.yaml", &typist.fitted("deploy/foresail.yaml")?)?;
+        let manifests = std::fs::read_to_string(assets::repository().join("deploy/foresail.yaml"))?;
+        typist.put("deploy/foresail.yaml", &manifests)?;
+        symlink(assets::repository().join("charts"), typist.desk.path().join("charts"))?;
         Ok(typist)
     }
 
@@ -60,26 +61,13 @@ impl<'a> Typist<'a> {
         Ok(())
     }
 
-    /// A committed manifest without what this API server is too old for.
-    fn fitted(&self, name: &str) -> Result<String> {
-        let yaml = std::fs::read_to_string(assets::repository().join(name))?;
-        let documents = testbed::control_plane::apply::documents(&yaml)?;
-        let fitted = documents.into_iter().filter_map(|document| self.scene.plane.version().fit(document));
-        // JSON is YAML.
-        Ok(fitted.fold(String::new(), |all, document| all + "---\n" + &document.to_string() + "\n"))
-    }
-
     /// Types one command and demands that it does what it should.
     pub(crate) async fn type_in(&mut self, command: &str) -> Result<()> {
         let words = words(command);
         let first = words.first().context("an empty command")?.as_str();
-        if first == "helm" {
-            return self.helm(&words[1..]).await;
-        }
         let command = self.here(command);
-        if command.contains("deploy/foresail.yaml") {
-            // Another way to install: what the first one made would be in conflict with it.
-            self.remove(chart::NAMESPACE, "foresail").await?;
+        if command.starts_with("helm install") || command.contains("deploy/foresail.yaml") {
+            self.clear().await?;
         }
         if first.starts_with("./tests/") || first.starts_with("tests/") || first.starts_with(".ci/") {
             return is_program(first);
@@ -94,10 +82,23 @@ impl<'a> Typist<'a> {
         Ok(())
     }
 
+    /// Another way to install wants a cluster that has nothing of the one before but the definitions.
+    async fn clear(&self) -> Result<()> {
+        let plane = &self.scene.plane;
+        chart::uninstall(plane).await?;
+        let manifests = std::fs::read_to_string(self.desk.path().join("deploy/foresail.yaml"))?;
+        for object in testbed::control_plane::apply::documents(&manifests)? {
+            if !matches!(object["kind"].as_str(), Some("CustomResourceDefinition" | "Namespace")) {
+                // Most often there is none.
+                drop(plane.delete(object).await);
+            }
+        }
+        Ok(())
+    }
+
     /// The command with the testbed's addresses and ports.
     fn here(&self, command: &str) -> String {
         let prometheus = self.scene.prometheus.url();
-        let old = self.scene.plane.version() < testbed::control_plane::Version::new(25);
         let mut command = command.to_owned();
         for address in
             ["http://prometheus.monitoring:9090", "http://prometheus:9090", "http://127.0.0.1:9090"]
@@ -110,7 +111,7 @@ impl<'a> Typist<'a> {
             ("cargo run --release -- ", "foresail "),
             ("foresail demo", "foresail demo --speed 0 --no-page"),
             ("foresail run", "foresail run --listen 127.0.0.1:0 --shutdown-delay 0s"),
-            ("foresail crds |", if old { "foresail crds --legacy |" } else { "foresail crds |" }),
+            ("oci://ghcr.io/foresail/charts/foresail", "charts/foresail"),
         ] {
             command = command.replace(example, here);
         }
@@ -150,85 +151,6 @@ impl<'a> Typist<'a> {
         })
         .await
     }
-
-    async fn remove(&self, namespace: &str, deployment: &str) -> Result<()> {
-        let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment",
-            "metadata": {"name": deployment, "namespace": namespace}});
-        self.scene.plane.delete(deployment).await
-    }
-
-    /// `helm install` and `helm upgrade --install`: the chart must be this one and take the values; what it renders is
-    /// applied. `helm uninstall` takes the Deployment away.
-    async fn helm(&self, words: &[String]) -> Result<()> {
-        let order = Helm::parse(words)?;
-        if order.verb == "uninstall" {
-            return self.remove(&order.namespace, &order.release).await;
-        }
-        ensure!(
-            order.chart == "charts/foresail" || order.chart == "oci://ghcr.io/foresail/charts/foresail",
-            "no such chart: {}",
-            order.chart
-        );
-        ensure!(
-            order.release == "foresail" && order.namespace == chart::NAMESPACE,
-            "another release: {order:?}"
-        );
-        for object in chart::render(&order.values)? {
-            let what = format!("{} {}", object["kind"], object["metadata"]["name"]);
-            self.scene.plane.apply_object(object).await.context(what)?;
-        }
-        Ok(())
-    }
-}
-
-/// A command line of Helm, as far as the documentation uses it.
-#[derive(Debug, Default)]
-struct Helm {
-    verb: String,
-    release: String,
-    chart: String,
-    namespace: String,
-    values: Value,
-}
-
-impl Helm {
-    fn parse(words: &[String]) -> Result<Self> {
-        let mut order = Self { values: json!({}), ..Self::default() };
-        let mut names = Vec::new();
-        let mut words = words.iter();
-        while let Some(word) = words.next() {
-            match word.as_str() {
-                "-n" | "--namespace" => order.namespace.clone_from(words.next().context("a namespace")?),
-                "--create-namespace" | "--install" => {}
-                "--set" => set(&mut order.values, words.next().context("a value")?)?,
-                flag if flag.starts_with('-') => bail!("helm {flag} isn't known here"),
-                name => names.push(name.to_owned()),
-            }
-        }
-        let mut names = names.into_iter();
-        order.verb = names.next().context("a verb")?;
-        ensure!(["install", "upgrade", "uninstall"].contains(&order.verb.as_str()), "helm {}", order.verb);
-        order.release = names.next().context("a release")?;
-        order.chart = names.next().unwrap_or_default();
-        Ok(order)
-    }
-}
-
-/// `--set a.b=c` into values: lists in braces, numbers and booleans as such.
-fn set(values: &mut Value, assignment: &str) -> Result<()> {
-    let (path, value) = assignment.split_once('=').context("--set wants NAME=VALUE")?;
-    let list = value.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
-    let value = match list {
-        Some(items) => json!(items.split(',').collect::<Vec<_>>()),
-        None => value
-            .parse::<bool>()
-            .map(Value::from)
-            .or_else(|_| value.parse::<i64>().map(Value::from))
-            .unwrap_or(json!(value)),
-    };
-    let place = path.split('.').fold(values, |inner, name| &mut inner[name]);
-    *place = value;
-    Ok(())
 }
 
 /// A script of the repository that is there and may be run.

@@ -289,10 +289,10 @@ async fn a_receiver_that_ends_sends_what_is_due() {
     let (services, address) = Services::start().await;
     let (_sender, alerts) = watch::channel(Arc::new(vec![alert("db", Severity::Critical)]));
     let target = Target::Slack { url: format!("http://{address}/slack/x").into() };
-    let receiver =
-        Receiver::start(settings(target, Language::En), transport(), alerts, Vec::new(), &Metrics::new())
-            .unwrap();
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut settings = settings(target, Language::En);
+    // Due from the first moment on, at which it is told to end.
+    settings.grouping.wait = Duration::ZERO;
+    let receiver = Receiver::start(settings, transport(), alerts, Vec::new(), &Metrics::new()).unwrap();
     receiver.finish(Instant::now() + Duration::from_secs(5)).await;
     assert_eq!(services.bodies("slack").len(), 1);
 }

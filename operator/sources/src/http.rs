@@ -368,7 +368,8 @@ pub(crate) fn failure(server: &str, error: &reqwest::Error) -> Absence {
     }
     if is_trust(error) {
         // Not the server's fault: whoever shows it another certificate, or trusts another authority, is served.
-        let text = format!("{server} and this client don't trust each other: {cause}; check the fields under tls");
+        let text =
+            format!("{server} and this client don't trust each other: {cause}; check the fields under tls");
         return Absence::new(AbsenceReason::Unauthorized, text);
     }
     Absence::new(AbsenceReason::Unreachable, format!("{server} can't be reached: {cause}"))

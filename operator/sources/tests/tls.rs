@@ -104,11 +104,7 @@ async fn a_certificate_that_does_not_fit_is_refused() {
     );
     let other = Some("elsewhere.test".to_owned());
     assert_eq!(read(&address, Tls { server_name: other, ..trusting() }).await, refused, "another name");
-    assert_eq!(
-        read(&address, Tls { identity: None, ..trusting() }).await,
-        refused,
-        "no client certificate"
-    );
+    assert_eq!(read(&address, Tls { identity: None, ..trusting() }).await, refused, "no client certificate");
 }
 
 #[tokio::test]

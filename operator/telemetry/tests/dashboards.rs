@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use promql_parser::parser::{self, Expr, LabelModifier};
@@ -348,71 +348,9 @@ fn use_all(metrics: &Metrics, keep: &mut Vec<Box<dyn std::any::Any>>, round: u32
     }
 }
 
-struct Prometheus {
-    child: Child,
-    _folder: tempfile::TempDir,
-    url: String,
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Prometheus {
-    async fn start(target: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let rules = root().join("dashboards/rules/foresail.yaml").canonicalize().expect("the rules");
-        let config = format!(
-            "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: [{}]\nscrape_configs:\n- job_name: foresail\n  honor_labels: true\n  static_configs: [{{targets: ['{target}']}}]\n",
-            rules.display()
-        );
-        std::fs::write(folder.path().join("prometheus.yml"), config).expect("the configuration");
-        let log = std::fs::File::create(folder.path().join("log")).expect("a log");
-        let child = Command::new("prometheus")
-            .arg(format!("--config.file={}", folder.path().join("prometheus.yml").display()))
-            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-            .arg("--enable-feature=exemplar-storage")
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("prometheus is needed: install the package `prometheus`");
-        let url = format!("http://127.0.0.1:{port}");
-        let server = Self { child, _folder: folder, url };
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(30) {
-            if reqwest::get(format!("{}/-/ready", server.url)).await.is_ok_and(|r| r.status().is_success()) {
-                return server;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("prometheus didn't start");
-    }
-
-    async fn ask(&self, expr: &str) -> Result<usize, String> {
-        let answer: Value = reqwest::Client::new()
-            .get(format!("{}/api/v1/query", self.url))
-            .query(&[("query", expr)])
-            .send()
-            .await
-            .map_err(|e| e.to_string())?
-            .json()
-            .await
-            .map_err(|e| e.to_string())?;
-        if answer["status"] != "success" {
-            return Err(answer["error"].to_string());
-        }
-        Ok(answer["data"]["result"].as_array().map_or(0, Vec::len))
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn every_query_of_every_panel_gives_data_on_a_real_prometheus() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    testbed::prepare();
     let metrics = Metrics::new();
     let serve = metrics.clone();
     let router = axum::Router::new().route(
@@ -425,7 +363,13 @@ async fn every_query_of_every_panel_gives_data_on_a_real_prometheus() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
     let served = tokio::spawn(async move { axum::serve(listener, router).await });
-    let prometheus = Prometheus::start(&address).await;
+    let rules = root().join("dashboards/rules/foresail.yaml").canonicalize().expect("the rules");
+    let prometheus = testbed::Prometheus::setup()
+        .scrape("foresail", &[address])
+        .rules(&[rules])
+        .start()
+        .await
+        .expect("a server");
 
     // Handles are kept, or their series would go.
     let mut keep = Vec::new();
@@ -444,8 +388,8 @@ async fn every_query_of_every_panel_gives_data_on_a_real_prometheus() {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let mut still = Vec::new();
         for (place, expr) in open {
-            match prometheus.ask(&expr).await {
-                Ok(0) => still.push((place, expr)),
+            match prometheus.query(&expr).await {
+                Ok(series) if series.is_empty() => still.push((place, expr)),
                 Ok(_) => {}
                 Err(error) => panic!("{place}: {error}: {expr}"),
             }
@@ -456,7 +400,7 @@ async fn every_query_of_every_panel_gives_data_on_a_real_prometheus() {
     assert!(all > 70, "{all} queries");
     let exemplars: Value = reqwest::get(format!(
         "{}/api/v1/query_exemplars?query=foresail_decision_duration_seconds_bucket&start=0&end=9999999999",
-        prometheus.url
+        prometheus.url()
     ))
     .await
     .expect("an answer")

@@ -12,12 +12,16 @@ use kube::{Api, Client, Config};
 
 pub(super) const ADMIN_TOKEN: &str = "testbed-admin";
 pub(super) const CONTROLLER_MANAGER_TOKEN: &str = "testbed-controller-manager";
+pub(super) const SCHEDULER_TOKEN: &str = "testbed-scheduler";
+pub(super) const KUBELETS_TOKEN: &str = "testbed-kubelets";
 
 /// The users that the API server knows by token alone: TOKEN,USER,UID,GROUPS.
 pub(super) fn token_file() -> String {
     format!(
         "{ADMIN_TOKEN},admin,admin,system:masters\n\
-         {CONTROLLER_MANAGER_TOKEN},system:kube-controller-manager,controller-manager,system:masters\n"
+         {CONTROLLER_MANAGER_TOKEN},system:kube-controller-manager,controller-manager,system:masters\n\
+         {SCHEDULER_TOKEN},system:kube-scheduler,scheduler,system:masters\n\
+         {KUBELETS_TOKEN},kwok,kwok,system:masters\n"
     )
 }
 
@@ -30,8 +34,8 @@ pub struct Access {
 }
 
 impl Access {
-    pub(super) fn new(dir: &Path, user: &str, url: &str, certificate: &[u8], token: &str) -> Result<Self> {
-        let certificate = base64::engine::general_purpose::STANDARD.encode(certificate);
+    pub(super) fn new(dir: &Path, user: &str, url: &str, authority: &str, token: &str) -> Result<Self> {
+        let certificate = base64::engine::general_purpose::STANDARD.encode(authority);
         let document = serde_json::json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "testbed", "preferences": {},
             "clusters": [{"name": "testbed", "cluster": {"server": url, "certificate-authority-data": certificate}}],

@@ -26,34 +26,30 @@ pub fn documents(yaml: &str) -> Result<Vec<Value>> {
 }
 
 impl ControlPlane {
-    /// Applies every document of a YAML stream, fitted to the server's version; objects without a namespace go
-    /// to `default`.
+    /// Applies every document of a YAML stream; objects without a namespace go to `default`.
     ///
     /// # Errors
     /// Fails with the API server's refusal of the first document that it refuses.
     pub async fn apply(&self, yaml: &str) -> Result<Vec<DynamicObject>> {
         let mut applied = Vec::new();
         for document in documents(yaml)? {
-            if let Some(object) = self.apply_object(document).await? {
-                applied.push(object);
-            }
+            applied.push(self.apply_object(document).await?);
         }
         Ok(applied)
     }
 
-    /// Applies one object (server-side apply); `None` when the server's version has nothing like it.
+    /// Applies one object (server-side apply).
     ///
     /// # Errors
     /// Fails with the API server's refusal.
-    pub async fn apply_object(&self, document: Value) -> Result<Option<DynamicObject>> {
-        let Some(document) = self.version().fit(document) else { return Ok(None) };
+    pub async fn apply_object(&self, document: Value) -> Result<DynamicObject> {
         let object: DynamicObject =
             serde_json::from_value(document).context("this is no Kubernetes object")?;
         let api = dynamic(self.client(), &object).await?;
         let name = object.metadata.name.clone().context("an object without a name")?;
         let parameters = PatchParams::apply(FIELD_MANAGER).force();
         let applied = api.patch(&name, &parameters, &Patch::Apply(&object)).await;
-        Ok(Some(applied.with_context(|| format!("applying {name}"))?))
+        applied.with_context(|| format!("applying {name}"))
     }
 
     /// Creates one object as `kubectl create` would, so that unknown fields are judged by the server's rules.

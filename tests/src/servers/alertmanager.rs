@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::{PATIENCE, directory};
 use crate::process::{Process, command};
-use crate::{assets, net, wait};
+use crate::{assets, net};
 
 /// A running Alertmanager.
 #[derive(Debug)]
@@ -33,14 +33,14 @@ impl Alertmanager {
         });
         let file = dir.path().join("alertmanager.yml");
         std::fs::write(&file, configuration.to_string())?;
-        let mut command = command(assets::program("prometheus-alertmanager")?);
+        let mut command = command(assets::program("alertmanager")?);
         command
             .arg(format!("--config.file={}", file.display()))
             .arg(format!("--storage.path={}", dir.path().join("data").display()))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
             .arg("--cluster.listen-address=");
-        let process = Process::start("alertmanager", command, dir.path())?;
-        wait::http(&format!("http://127.0.0.1:{port}/-/ready"), PATIENCE).await?;
+        let mut process = Process::start("alertmanager", command)?;
+        process.answers_http(&format!("http://127.0.0.1:{port}/-/ready"), PATIENCE).await?;
         Ok(Self { process, port, dir })
     }
 

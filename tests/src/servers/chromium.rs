@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::{PATIENCE, directory};
 use crate::process::{Process, command, run};
-use crate::{assets, net, wait};
+use crate::{assets, net};
 
 /// As root and in containers Chromium's own sandbox does not work; the pages are our own.
 const FLAGS: [&str; 7] = [
@@ -41,11 +41,8 @@ impl Chromium {
         let mut command = command(assets::program("chromium")?);
         command.args(FLAGS).arg(format!("--remote-debugging-port={port}"));
         command.arg(format!("--user-data-dir={}", dir.path().display())).arg("about:blank");
-        let mut process = Process::start("chromium", command, dir.path())?;
-        let ready = wait::http(&format!("http://127.0.0.1:{port}/json/version"), PATIENCE).await;
-        ready.map_err(|error| {
-            error.context(format!("running: {}\n{}", process.is_running(), process.log_tail(20)))
-        })?;
+        let mut process = Process::start("chromium", command)?;
+        process.answers_http(&format!("http://127.0.0.1:{port}/json/version"), PATIENCE).await?;
         Ok(Self { process, port, dir })
     }
 

@@ -3,6 +3,7 @@
 
 mod alertmanager;
 mod chromium;
+mod kafka;
 mod nats;
 mod postgresql;
 mod rabbitmq;
@@ -11,6 +12,7 @@ mod sqs;
 
 pub use alertmanager::Alertmanager;
 pub use chromium::Chromium;
+pub use kafka::{Kafka, Protocol};
 pub use nats::Nats;
 pub use postgresql::PostgreSql;
 pub use rabbitmq::RabbitMq;

@@ -5,7 +5,7 @@ use tempfile::TempDir;
 
 use super::{PATIENCE, directory};
 use crate::process::{Process, command};
-use crate::{assets, net, wait};
+use crate::{assets, net};
 
 /// A running NATS server.
 #[derive(Debug)]
@@ -44,9 +44,9 @@ impl Nats {
             "-sd",
         ]);
         command.arg(dir.path().join("jetstream")).args(arguments);
-        let process = Process::start("nats", command, dir.path())?;
-        wait::http(&format!("http://127.0.0.1:{monitoring}/healthz"), PATIENCE).await?;
-        wait::tcp(port, PATIENCE).await?;
+        let mut process = Process::start("nats", command)?;
+        process.answers_http(&format!("http://127.0.0.1:{monitoring}/healthz"), PATIENCE).await?;
+        process.answers_tcp(port, PATIENCE).await?;
         Ok(Self { process, port, monitoring, dir })
     }
 

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::{PATIENCE, directory};
 use crate::process::{Process, command_as, run};
-use crate::{assets, net, wait};
+use crate::{assets, net};
 
 const USER: &str = "postgres";
 
@@ -39,8 +39,8 @@ impl PostgreSql {
         initdb.args(["--username", USER, "--auth=scram-sha-256", "--no-sync", "--pgdata"]).arg(&data);
         initdb.arg(format!("--pwfile={}", password.display())).current_dir(&data);
         run(&mut initdb)?;
-        let process = spawn(&dir, port)?;
-        wait::tcp(port, PATIENCE).await?;
+        let mut process = Process::start("postgresql", command_line(&dir, port)?)?;
+        process.answers_tcp(port, PATIENCE).await?;
         Ok(Self { process, port, dir })
     }
 
@@ -64,16 +64,15 @@ impl PostgreSql {
     /// # Errors
     /// Fails when it does not come up.
     pub async fn restart(&mut self) -> Result<()> {
-        self.process.kill();
-        self.process = spawn(&self.dir, self.port)?;
-        wait::tcp(self.port, PATIENCE).await
+        self.process.start_again(command_line(&self.dir, self.port)?)?;
+        self.process.answers_tcp(self.port, PATIENCE).await
     }
 }
 
-fn spawn(dir: &TempDir, port: u16) -> Result<Process> {
+fn command_line(dir: &TempDir, port: u16) -> Result<Command> {
     let data = dir.path().join("data");
     let mut command = command_as(USER, assets::program("postgres")?);
     command.arg("-D").arg(&data).args(["-h", "127.0.0.1", "-p", &port.to_string(), "-k", "", "-F"]);
     command.current_dir(&data);
-    Process::start("postgresql", command, dir.path())
+    Ok(command)
 }

@@ -36,8 +36,8 @@ impl RabbitMq {
         // Started by us, so that we know whom to end: RabbitMQ would leave its own behind.
         let mut epmd = command(assets::program("epmd")?);
         epmd.args(["-port", &mapper.to_string(), "-address", "127.0.0.1"]);
-        let port_mapper = Process::start("epmd", epmd, dir.path())?;
-        wait::tcp(mapper, PATIENCE).await?;
+        let mut port_mapper = Process::start("epmd", epmd)?;
+        port_mapper.answers_tcp(mapper, PATIENCE).await?;
 
         std::fs::write(dir.path().join("plugins"), "[rabbitmq_management,rabbitmq_prometheus].\n")?;
         let configuration = format!(
@@ -45,21 +45,17 @@ impl RabbitMq {
              prometheus.tcp.ip = 127.0.0.1\nprometheus.tcp.port = {prometheus}\nlog.console = true\n"
         );
         std::fs::write(dir.path().join("rabbitmq.conf"), configuration)?;
-        let mut server = command(program()?);
+        let mut server = command(assets::program("rabbitmq-server")?);
         configure(&mut server, &dir, port, distribution, mapper);
-        let mut process = Process::start("rabbitmq", server, dir.path())?;
-        let ready = wait::until("RabbitMQ", PATIENCE, || {
-            let ended = process.check();
-            async move {
-                ended?;
-                let url = format!("http://127.0.0.1:{management}/api/overview");
-                let answer = wait::client()?.get(url).basic_auth("guest", Some("guest")).send().await?;
-                answer.error_for_status()?;
-                tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
-                anyhow::Ok(())
-            }
+        let mut process = Process::start("rabbitmq", server)?;
+        let ready = process.answers(PATIENCE, || async move {
+            let url = format!("http://127.0.0.1:{management}/api/overview");
+            let answer = wait::client()?.get(url).basic_auth("guest", Some("guest")).send().await?;
+            answer.error_for_status()?;
+            tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+            anyhow::Ok(())
         });
-        ready.await.map_err(|error| error.context(process.log_tail(20)))?;
+        ready.await?;
         Ok(Self { process, port_mapper, port, management, prometheus, dir })
     }
 
@@ -88,12 +84,6 @@ impl RabbitMq {
         self.process.kill();
         self.port_mapper.kill();
     }
-}
-
-/// The server itself: the one on `PATH` is a wrapper of Debian's that insists on its own user.
-fn program() -> Result<std::path::PathBuf> {
-    let own = std::path::PathBuf::from("/usr/lib/rabbitmq/bin/rabbitmq-server");
-    if own.exists() { Ok(own) } else { assets::program("rabbitmq-server") }
 }
 
 fn configure(command: &mut Command, dir: &TempDir, port: u16, distribution: u16, mapper: u16) {

@@ -1,11 +1,13 @@
 //! Redis.
 
+use std::process::Command;
+
 use anyhow::Result;
 use tempfile::TempDir;
 
 use super::{PATIENCE, directory};
 use crate::process::{Process, command};
-use crate::{assets, net, wait};
+use crate::{assets, net};
 
 /// A running Redis.
 #[derive(Debug)]
@@ -32,8 +34,8 @@ impl Redis {
     pub async fn with(arguments: &[&str]) -> Result<Self> {
         let (dir, port) = (directory("redis")?, net::free_port()?);
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let process = spawn(&dir, port, &arguments)?;
-        wait::tcp(port, PATIENCE).await?;
+        let mut process = Process::start("redis", command_line(&dir, port, &arguments)?)?;
+        process.answers_tcp(port, PATIENCE).await?;
         Ok(Self { process, port, dir, arguments })
     }
 
@@ -57,15 +59,14 @@ impl Redis {
     /// # Errors
     /// Fails when it does not come up.
     pub async fn restart(&mut self) -> Result<()> {
-        self.process.kill();
-        self.process = spawn(&self.dir, self.port, &self.arguments)?;
-        wait::tcp(self.port, PATIENCE).await
+        self.process.start_again(command_line(&self.dir, self.port, &self.arguments)?)?;
+        self.process.answers_tcp(self.port, PATIENCE).await
     }
 }
 
-fn spawn(dir: &TempDir, port: u16, arguments: &[String]) -> Result<Process> {
+fn command_line(dir: &TempDir, port: u16, arguments: &[String]) -> Result<Command> {
     let mut command = command(assets::program("redis-server")?);
     command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--dir"]).arg(dir.path());
     command.args(arguments);
-    Process::start("redis", command, dir.path())
+    Ok(command)
 }

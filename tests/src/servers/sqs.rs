@@ -5,7 +5,7 @@ use tempfile::TempDir;
 
 use super::{PATIENCE, directory};
 use crate::process::{Process, command};
-use crate::{assets, net, wait};
+use crate::{assets, net};
 
 /// A running SQS endpoint that accepts any credentials.
 #[derive(Debug)]
@@ -27,8 +27,8 @@ impl Sqs {
         ensure!(program.exists(), "{} not found: run tests/setup/python.sh", program.display());
         let mut command = command(program);
         command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
-        let process = Process::start("moto", command, dir.path())?;
-        wait::http(&format!("http://127.0.0.1:{port}/moto-api/"), PATIENCE).await?;
+        let mut process = Process::start("moto", command)?;
+        process.answers_http(&format!("http://127.0.0.1:{port}/moto-api/"), PATIENCE).await?;
         Ok(Self { process, port, dir })
     }
 
