@@ -110,6 +110,19 @@ async fn rabbitmq_and_postgresql_come_up() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_server_that_ends_while_it_starts_is_told_at_once_with_its_last_words_and_its_log() -> Result<()> {
+    prepare();
+    let begun = std::time::Instant::now();
+    let refusal = Redis::with(&["--no-such-option", "1"]).await.err().map(|error| format!("{error:#}"));
+    let refusal = refusal.unwrap_or_default();
+    ensure!(refusal.contains("redis ended with") && refusal.contains("Bad directive"), "{refusal}");
+    let log = testbed::process::logs()?.join("redis.log");
+    ensure!(refusal.contains(&log.display().to_string()) && log.is_file(), "{refusal}");
+    ensure!(begun.elapsed() < Duration::from_secs(30), "waited for it all the same: {:?}", begun.elapsed());
+    Ok(())
+}
+
 /// The version of a table's row says as much of the real one as it likes: `8.0` is 8.0.2.
 fn is_version(told: &str, real: &str) -> bool {
     real == told || real.strip_prefix(told).is_some_and(|rest| rest.starts_with('.'))

@@ -57,13 +57,17 @@ pub fn python(program: &str) -> PathBuf {
     cache().join("venv/bin").join(program)
 }
 
-/// A server or tool by the name of its program: one that `tests/setup/servers.sh` set up, or that is installed.
+/// A server or tool by the name of its program: one of `KUBEBUILDER_ASSETS` where that is set, one that
+/// `tests/setup/servers.sh` set up, or one that is installed.
 ///
 /// # Errors
 /// Fails, naming the script to run, when it is nowhere.
 pub fn program(name: &str) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::iter::once(programs())
+    let own = std::env::var_os("KUBEBUILDER_ASSETS").filter(|dir| !dir.is_empty());
+    own.map(PathBuf::from)
+        .into_iter()
+        .chain(std::iter::once(programs()))
         .chain(std::env::split_paths(&path))
         .chain(postgresql_folders())
         .map(|dir| dir.join(name))

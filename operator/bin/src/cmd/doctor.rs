@@ -127,7 +127,7 @@ fn print(findings: &[Finding]) {
     }
 }
 
-/// The oldest Kubernetes that the whole suite of tests has run on: 1.34.
+/// The oldest Kubernetes that Foresail supports: 1.34.
 const OLDEST_MINOR: u32 = 34;
 
 /// Whether the API server answers at all.
@@ -143,7 +143,7 @@ async fn cluster(client: &Client, findings: &mut Findings) -> bool {
             } else {
                 findings.warn(
                     area,
-                    format!("{told} is older than 1.{OLDEST_MINOR}, the oldest that Foresail is tested on"),
+                    format!("{told} is older than 1.{OLDEST_MINOR}, the oldest that Foresail supports"),
                     "upgrade Kubernetes",
                 );
             }
