@@ -158,7 +158,7 @@ const QUIET: &[(&str, &str)] = &[
 /// A family that nothing writes would be a promise in the reference that nobody keeps.
 /// Every family was written at some time of the scene, as Prometheus remembers it: a forecast comes and goes.
 async fn every_family_is_written(watching: &Prometheus) -> Result<()> {
-    let seen = "count by (__name__, bound) (last_over_time({__name__=~\"foresail_.+\"}[20m]))";
+    let seen = "count by (__name__, bound) (last_over_time({job=\"foresail\"}[20m]))";
     let seen: Vec<Value> = watching.query(seen).await?.into_iter().map(|(labels, _)| labels).collect();
     let metrics = telemetry::metrics::Metrics::new();
     let has = |series: &str| seen.iter().any(|labels| labels["__name__"] == series);
