@@ -61,30 +61,3 @@ pub fn client() -> Result<reqwest::Client> {
     let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build()?;
     Ok(CLIENT.get_or_init(|| client).clone())
 }
-
-/// Waits until a GET of `url` answers with a status below 400.
-///
-/// # Errors
-/// Fails when `patience` is over.
-pub async fn http(url: &str, patience: Duration) -> Result<()> {
-    let client = client()?;
-    until(url, patience, || async {
-        client
-            .get(url)
-            .timeout(Duration::from_secs(2))
-            .send()
-            .await
-            .and_then(reqwest::Response::error_for_status)
-    })
-    .await?;
-    Ok(())
-}
-
-/// Waits until something accepts connections on a loopback port.
-///
-/// # Errors
-/// Fails when `patience` is over.
-pub async fn tcp(port: u16, patience: Duration) -> Result<()> {
-    until(&format!("port {port}"), patience, || tokio::net::TcpStream::connect(("127.0.0.1", port))).await?;
-    Ok(())
-}
