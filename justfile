@@ -27,7 +27,7 @@ peers *arguments:
 up *arguments:
     cargo run --package testbed -- up {{arguments}}
 
-# The optimised binary
+# The optimized binary
 release:
     cargo build --release --package foresail
 

@@ -1,4 +1,4 @@
-//! The built `foresail` binary as a process: started with arguments, asked, signalled, killed.
+//! The built `foresail` binary as a process: started with arguments, asked, signaled, killed.
 
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};

@@ -29,7 +29,7 @@ pub fn pareto(points: &[Point]) -> Vec<Point> {
     front
 }
 
-/// The least replica-hours at which the points reach `violation`: between two neighbours of the frontier, cost is
+/// The least replica-hours at which the points reach `violation`: between two neighbors of the frontier, cost is
 /// linear in the logarithm of violation; `least` stands for "none was seen". Beyond the ends, the end. `None` without
 /// points.
 pub fn cost_at(points: &[Point], violation: f64, least: f64) -> Option<f64> {
@@ -50,7 +50,7 @@ pub fn cost_at(points: &[Point], violation: f64, least: f64) -> Option<f64> {
 }
 
 /// The violation that the points reach at `replica_hours`: the logarithm of violation is linear in cost between two
-/// neighbours of the frontier. Where the dearest point costs less, it's that point's; where the cheapest costs more, the
+/// neighbors of the frontier. Where the dearest point costs less, it's that point's; where the cheapest costs more, the
 /// line of the last two goes on. `None` where there is no such line.
 pub fn violation_at(points: &[Point], replica_hours: f64, least: f64) -> Option<f64> {
     let front = pareto(points);

@@ -119,9 +119,9 @@ impl Contender {
         let of_capacity = |u: u32| world.capacity * f64::from(u) / 100.0;
         let lead = lead(world);
         match self {
-            Self::Hpa(u) => Box::new(Hpa::new(Metric::Utilisation(u), None, min, max)),
+            Self::Hpa(u) => Box::new(Hpa::new(Metric::Utilization(u), None, min, max)),
             Self::HpaWithBehavior(u) => {
-                Box::new(Hpa::new(Metric::Utilisation(u), Some(Behavior::default()), min, max))
+                Box::new(Hpa::new(Metric::Utilization(u), Some(Behavior::default()), min, max))
             }
             Self::Keda(u) => Box::new(Keda::new(of_capacity(u), world.min_replicas, max)),
             Self::Phpa(u) => Box::new(Phpa::new(u, min, max)),

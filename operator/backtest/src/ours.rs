@@ -8,7 +8,7 @@ use std::time::Duration;
 use decide::capacity::Learnt;
 use decide::{
     Capacity, History, MetricObservation, Observation, Outlook, Plan, Policy, Record, Rehearsal, Replicas,
-    Stage, Startup, Utilisation, plan, portfolio, recommend, shortlist,
+    Stage, Startup, Utilization, plan, portfolio, recommend, shortlist,
 };
 use jiff::Timestamp;
 use series::{Absence, AbsenceReason, Reading, Sample, Series, time};
@@ -206,7 +206,7 @@ pub fn observation(
             standing: issue.and_then(standing),
             short: seen.short,
             long: seen.long,
-            utilisation: utilisation(view, &seen.reading),
+            utilization: utilization(view, &seen.reading),
             ..MetricObservation::fresh(metric, seen.reading.clone())
         }],
         ..Observation::of(view.spec)
@@ -214,10 +214,10 @@ pub fn observation(
 }
 
 /// How busy the ready pods are, beside the load that each of them has: what capacity is learnt from.
-fn utilisation(view: &View<'_>, reading: &Reading) -> Option<Utilisation> {
+fn utilization(view: &View<'_>, reading: &Reading) -> Option<Utilization> {
     let load = reading.fresh()?;
     (view.pods.available && view.pods.missing == 0 && view.ready > 0)
-        .then(|| Utilisation { load: load / f64::from(view.ready), used: view.pods.utilisation })
+        .then(|| Utilization { load: load / f64::from(view.ready), used: view.pods.utilization })
 }
 
 /// The last five minutes of readings, and how many series there usually are.

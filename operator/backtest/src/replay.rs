@@ -132,7 +132,7 @@ struct Window {
     last_violated: bool,
 }
 
-/// Utilisation as the resource metrics see it: the mean over a scrape interval, visible after the ingest lag.
+/// Utilization as the resource metrics see it: the mean over a scrape interval, visible after the ingest lag.
 #[derive(Default)]
 struct Cpu {
     sum: f64,
@@ -216,7 +216,7 @@ impl<'a> Replay<'a> {
             Some(FaultKind::Outage | FaultKind::Empty | FaultKind::NotANumber | FaultKind::HalfEmpty)
         );
         let newest = self.cpu.samples.iter().find(|(at, _)| *at <= visible && *at > 0);
-        let Some((at, utilisation)) = newest.copied().filter(|_| !gone && !self.load.masked(second)) else {
+        let Some((at, utilization)) = newest.copied().filter(|_| !gone && !self.load.masked(second)) else {
             return PodMetrics { unready: self.plant.spec(), ..PodMetrics::default() };
         };
         let scrape = self.world.telemetry.scrape as usize;
@@ -227,7 +227,7 @@ impl<'a> Replay<'a> {
             missing = (f64::from(measured) * share).round() as u32;
             measured -= missing;
         }
-        PodMetrics { measured, utilisation, unready, missing, available: true }
+        PodMetrics { measured, utilization, unready, missing, available: true }
     }
 
     fn write(&mut self, second: usize, wanted: u32) {

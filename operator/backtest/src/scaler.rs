@@ -36,8 +36,8 @@ pub struct View<'a> {
 pub struct PodMetrics {
     /// Ready pods with a sample since they became ready.
     pub measured: u32,
-    /// Their mean utilisation of the request, 0 to 1; the request is what a pod saturates at.
-    pub utilisation: f64,
+    /// Their mean utilization of the request, 0 to 1; the request is what a pod saturates at.
+    pub utilization: f64,
     /// Pods that aren't ready, or have no sample since.
     pub unready: u32,
     /// Ready pods whose sample is missing.

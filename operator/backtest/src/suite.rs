@@ -26,7 +26,7 @@ pub enum Class {
     Event,
     /// The level moved for good.
     Shift,
-    /// Neighbouring values tell little of each other.
+    /// Neighboring values tell little of each other.
     Noise,
 }
 
@@ -42,7 +42,7 @@ impl Class {
         }
     }
 
-    /// Tells the class of a recording. On means of five minutes: *noise* where neighbours correlate below 0.85;
+    /// Tells the class of a recording. On means of five minutes: *noise* where neighbors correlate below 0.85;
     /// *shift* where the medians of three days are all above, or all below, those of the three before by half; *spikes* where the load of days is
     /// alike (correlation 0.4 with yesterday or last week) and one climb in two hundred is by half within 15 minutes;
     /// *seasonal* where it's alike without such climbs; *event* otherwise.

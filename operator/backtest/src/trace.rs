@@ -37,7 +37,7 @@ pub enum TraceError {
 }
 
 /// Reads `timestamp,value` rows (a header is skipped, further columns are ignored). The step is the most frequent
-/// distance between neighbouring rows; rows may be missing or unsorted.
+/// distance between neighboring rows; rows may be missing or unsorted.
 pub fn parse_csv(text: &str) -> Result<Series, TraceError> {
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)

@@ -37,7 +37,7 @@ fn comparison() -> Comparison {
 
 #[test]
 fn the_table_reads_as_it_did() {
-    insta::assert_snapshot!(table(&comparison(), Paint { colour: false, price: Some(0.05) }));
+    insta::assert_snapshot!(table(&comparison(), Paint { color: false, price: Some(0.05) }));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use decide::{
     Capacity, ForecastUse, ForeignWrite, Health, MetricKind, MetricObservation, Observation, Outlook,
-    QueueObservation, Rehearsal, Replicas, Stage, Utilisation,
+    QueueObservation, Rehearsal, Replicas, Stage, Utilization,
 };
 use futures::future::join_all;
 use health::snapshot::{HealthSnapshot, HealthStatus};
@@ -99,7 +99,7 @@ pub(crate) async fn observe(
             long,
             outlook: view.outlook.clone(),
             standing: view.standing,
-            utilisation: used.and_then(Result::ok).and_then(|used| carried(&reading, &replicas, used)),
+            utilization: used.and_then(Result::ok).and_then(|used| carried(&reading, &replicas, used)),
             queue: queue.map(|(_, queue)| queue),
             ..MetricObservation::fresh(signal.name.clone(), reading)
         });
@@ -154,10 +154,10 @@ fn look_ahead(
 }
 
 /// How busy replicas were that carried how much. While replicas come and go, load and use are of different ones.
-fn carried(reading: &Reading, replicas: &Replicas, used: f64) -> Option<Utilisation> {
+fn carried(reading: &Reading, replicas: &Replicas, used: f64) -> Option<Utilization> {
     let settled = replicas.ready > 0 && replicas.ready == replicas.spec && replicas.pending == 0;
     let load = reading.fresh().filter(|_| settled)?;
-    Some(Utilisation { load: load / f64::from(replicas.ready), used })
+    Some(Utilization { load: load / f64::from(replicas.ready), used })
 }
 
 /// Carries every stance through the load as it came, and hands the decision what came of it. A policy with one metric

@@ -64,7 +64,7 @@ impl Queue<'_> {
             let middle = low + (high - low) / 2;
             if keeps(middle) { high = middle } else { low = middle + 1 }
         }
-        // The pause makes "no change" better than its neighbours.
+        // The pause makes "no change" better than its neighbors.
         let drain = if self.spec <= high && keeps(self.spec) { self.spec.min(high) } else { high };
         Sized { steady, drain: drain.min(most), urgent: !keeps(self.spec), out_of_reach }
     }
@@ -108,8 +108,8 @@ impl Queue<'_> {
         let to = time::after(self.now, self.lead);
         let foreseen = self.outlook.and_then(|(forecast, _)| highest(forecast, self.now, to, 0.5));
         let arrivals = foreseen.unwrap_or(0.0).max(self.arrivals);
-        let need = arrivals / (self.per_consumer * policy.utilisation);
-        let least = crate::reactive::need(arrivals, self.per_consumer * policy.utilisation).min(most);
+        let need = arrivals / (self.per_consumer * policy.utilization);
+        let least = crate::reactive::need(arrivals, self.per_consumer * policy.utilization).min(most);
         let Some(partitions) = self.partitions.filter(|p| *p > 0) else { return least };
         // One more consumer helps only where the fullest one gets rid of a partition.
         (least..=most.min(partitions)).find(|n| at_work(*n, Some(partitions)) >= need).unwrap_or(least)

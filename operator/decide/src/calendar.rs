@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use series::time;
 
-use crate::normalise::Bounds;
+use crate::normalize::Bounds;
 use crate::policy::{CalendarWindow, Policy};
 
 /// The bounds in force at `now`, and the windows that made them.

@@ -1,8 +1,8 @@
-//! What one replica can carry while its promises hold, learnt from load and utilisation per replica.
+//! What one replica can carry while its promises hold, learnt from load and utilization per replica.
 //!
 //! The model is a line, `used = a + s * load`, fitted by least squares whose weights fade with a time constant of a day
 //! (`science`: recursive weighted least squares, here in the form of faded sums). Capacity is where the line reaches
-//! the safe utilisation; what is used is the lower 10 % bound of that, and never far beyond what was seen.
+//! the safe utilization; what is used is the lower 10 % bound of that, and never far beyond what was seen.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use series::time;
 
-use crate::observation::Utilisation;
+use crate::observation::Utilization;
 
 /// Up to this share of its scarcest resource a replica answers in time: with processor sharing, latency is five times
 /// the idle one at 0.8 (`1 / (1 - 0.8)`).
-pub const SAFE_UTILISATION: f64 = 0.8;
+pub const SAFE_UTILIZATION: f64 = 0.8;
 const FADE_SECONDS: f64 = 86_400.0;
 /// Readings 15 s apart of a one-minute rate say about as much as one in four independent ones.
 const INDEPENDENT: f64 = 0.25;
@@ -69,16 +69,16 @@ pub enum Gap {
     FewLooks,
     /// Load was always about the same.
     NarrowRange,
-    /// Utilisation doesn't follow load.
+    /// Utilization doesn't follow load.
     PoorFit,
 }
 
 impl Learner {
     /// Takes in one look at the ready replicas. Looks that no replica could have (negative, not finite, more than fully
     /// used) are left out.
-    pub(crate) fn observe(&mut self, now: Timestamp, look: Utilisation) {
+    pub(crate) fn observe(&mut self, now: Timestamp, look: Utilization) {
         let sane = look.load > 0.0 && look.load < 1e100 && look.used > 0.0;
-        // At saturation the line bends: load can still rise and utilisation can't.
+        // At saturation the line bends: load can still rise and utilization can't.
         if !sane || look.used > 0.97 {
             return;
         }
@@ -126,7 +126,7 @@ impl Learner {
             return Learnt::Learning { why: Gap::PoorFit };
         }
         let slope = load_used / load_load;
-        let expected = mean_load + (SAFE_UTILISATION - mean_used) / slope;
+        let expected = mean_load + (SAFE_UTILIZATION - mean_used) / slope;
         let looks = self.weight * INDEPENDENT;
         let variance = (used_used * (1.0 - fit)).max(0.0) / (self.weight - 2.0);
         let distance = expected - mean_load;
@@ -162,7 +162,7 @@ mod tests {
     fn feed(looks: impl Iterator<Item = (f64, f64)>) -> Learner {
         let mut learner = Learner::default();
         for (i, (load, used)) in looks.enumerate() {
-            learner.observe(Timestamp::from_second(i as i64 * 15).unwrap(), Utilisation { load, used });
+            learner.observe(Timestamp::from_second(i as i64 * 15).unwrap(), Utilization { load, used });
         }
         learner
     }

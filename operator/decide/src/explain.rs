@@ -16,13 +16,13 @@ struct Marks {
 }
 
 const PLAIN: Marks = Marks { bold: "", faint: "", end: "" };
-const COLOUR: Marks = Marks { bold: "\u{1b}[1m", faint: "\u{1b}[2m", end: "\u{1b}[0m" };
+const COLOR: Marks = Marks { bold: "\u{1b}[1m", faint: "\u{1b}[2m", end: "\u{1b}[0m" };
 
 impl Record {
-    /// The decision in plain sentences and as the table of its candidates and limits; `colour` adds marks for a
+    /// The decision in plain sentences and as the table of its candidates and limits; `color` adds marks for a
     /// terminal.
-    pub fn explain(&self, colour: bool) -> String {
-        let marks = if colour { &COLOUR } else { &PLAIN };
+    pub fn explain(&self, color: bool) -> String {
+        let marks = if color { &COLOR } else { &PLAIN };
         let r = &self.recommendation;
         let mut text = String::new();
         // Writing to a String can't fail.

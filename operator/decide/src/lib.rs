@@ -32,7 +32,7 @@ mod explain;
 mod gate;
 mod history;
 mod momentum;
-mod normalise;
+mod normalize;
 mod observation;
 mod pacing;
 mod plan;
@@ -59,7 +59,7 @@ pub use history::{DropHold, History, Last, MetricHistory, NoBenefit, Run, ScaleE
 pub use momentum::Momentum;
 pub use observation::{
     ForeignWrite, Health, MetricObservation, Observation, Outlook, QueueObservation, Replicas, Startup,
-    Utilisation,
+    Utilization,
 };
 pub use pacing::Pacing;
 pub use plan::{HoldReason, Pause, Plan, plan};

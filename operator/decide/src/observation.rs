@@ -114,8 +114,8 @@ pub struct MetricObservation {
     pub outlook: Outlook,
     /// How the forecast fares on this metric's own recent history.
     pub standing: Option<Standing>,
-    /// Utilisation of the ready replicas, for learning what one can carry.
-    pub utilisation: Option<Utilisation>,
+    /// Utilization of the ready replicas, for learning what one can carry.
+    pub utilization: Option<Utilization>,
     /// The queue behind a backlog metric.
     pub queue: Option<QueueObservation>,
 }
@@ -138,7 +138,7 @@ pub enum Outlook {
 /// One look at how busy the ready replicas are.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Utilisation {
+pub struct Utilization {
     /// Load carried by one replica, in the metric's unit.
     pub load: f64,
     /// Share of its scarcest resource in use, 0 to 1.
@@ -233,7 +233,7 @@ impl MetricObservation {
                 message: "nothing was forecast".to_owned(),
             },
             standing: None,
-            utilisation: None,
+            utilization: None,
             queue: None,
         }
     }

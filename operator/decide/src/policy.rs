@@ -105,7 +105,7 @@ pub struct BacklogPolicy {
     pub dwell: Duration,
     /// Share of the consumers' throughput that steady arrivals may take, 0 to 1. Default 0.98: what exceeds it for a
     /// while waits, as long as the promise allows.
-    pub utilisation: f64,
+    pub utilization: f64,
     /// With no consumer running, the first one starts when more than this many messages wait.
     pub activation: f64,
 }
@@ -117,7 +117,7 @@ impl BacklogPolicy {
             drain_within,
             rebalance_pause: Duration::from_secs(5),
             dwell: Duration::from_secs(300),
-            utilisation: 0.98,
+            utilization: 0.98,
             activation: 0.0,
         }
     }
@@ -131,7 +131,7 @@ pub enum Capacity {
     Target,
     /// The user's word, above zero.
     Declared(f64),
-    /// Learnt from load and utilisation per replica; the target until that is known well enough.
+    /// Learnt from load and utilization per replica; the target until that is known well enough.
     Learnt,
 }
 
@@ -358,7 +358,7 @@ impl MetricPolicy {
             return Err(PolicyError::Range { field: field("capacity"), value, range: "above 0" });
         }
         if let MetricKind::Backlog(backlog) = &self.kind {
-            range(&field("utilisation"), backlog.utilisation, 0.1..=1.0, "from 0.1 to 1")?;
+            range(&field("utilization"), backlog.utilization, 0.1..=1.0, "from 0.1 to 1")?;
             range(
                 &field("drainWithin"),
                 backlog.drain_within.as_secs_f64(),

@@ -14,7 +14,7 @@ use crate::candidates::{self, Found, MostReason, Scene};
 use crate::descend::{self, Foreseen};
 use crate::gate;
 use crate::history::{DropHold, History, Last, NoBenefit, note};
-use crate::normalise::{self, Bounds};
+use crate::normalize::{self, Bounds};
 use crate::observation::Observation;
 use crate::policy::{MetricKind, Policy};
 use crate::predictive::{keep_span, lead};
@@ -27,7 +27,7 @@ use crate::validate::{Moment, Validated, validate};
 
 /// After this long without a decision, the replicas there are count as recommended.
 const LONGEST_SILENCE: Duration = Duration::from_secs(120);
-/// A utilisation says little about pods that have served for less than this.
+/// A utilization says little about pods that have served for less than this.
 const SETTLING: Duration = Duration::from_secs(75);
 /// How long a level at which more consumers didn't help stands.
 const NO_BENEFIT_FOR: Duration = Duration::from_secs(3_600);
@@ -260,7 +260,7 @@ fn limited(
         out_of_bounds(&mut trail, to, current, calendar);
         return trail.finish();
     }
-    normalise::stabilize(&mut trail, policy.behavior.as_ref(), current, &next.recommendations, now);
+    normalize::stabilize(&mut trail, policy.behavior.as_ref(), current, &next.recommendations, now);
     for (metric, found) in metrics {
         limit_queue(&mut trail, metric, found, current, next, now);
     }
@@ -281,13 +281,13 @@ fn limited(
         idle: metrics.iter().all(|(_, found)| found.idle),
     };
     descend::slow(&mut trail, policy, current, next, &foreseen, now);
-    normalise::rate(&mut trail, policy.behavior.as_ref(), current, history, now);
+    normalize::rate(&mut trail, policy.behavior.as_ref(), current, history, now);
     if let Some(window) = calendar.ceiling {
         trail.at_most(bounds.max, LimitReason::CalendarCeiling, || {
             format!("{} allows no more than {} until {}", window.name, bounds.max, window.to)
         });
     }
-    normalise::bound(&mut trail, bounds);
+    normalize::bound(&mut trail, bounds);
     trail.finish()
 }
 

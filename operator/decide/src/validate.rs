@@ -43,7 +43,7 @@ pub(crate) struct Moment {
     pub(crate) now: Timestamp,
     /// How long a sudden fall is waited out.
     pub(crate) after_fall: Duration,
-    /// The same pods have been ready for a while, so that load and utilisation are of the same pods.
+    /// The same pods have been ready for a while, so that load and utilization are of the same pods.
     pub(crate) settled: bool,
 }
 
@@ -86,9 +86,9 @@ pub(crate) fn validate<'a>(
                 }
             }
         }
-        // A rate over a minute and a utilisation over seconds are of the same load only while that stands still.
+        // A rate over a minute and a utilization over seconds are of the same load only while that stands still.
         let steady = memory.momentum.swing().is_none_or(|swing| swing <= STEADY);
-        if let Some(look) = observed.utilisation.filter(|_| settled && steady && !observation.rollout) {
+        if let Some(look) = observed.utilization.filter(|_| settled && steady && !observation.rollout) {
             memory.capacity.observe(now, look);
         }
     }

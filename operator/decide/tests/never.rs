@@ -8,7 +8,7 @@ use decide::{
     BacklogPolicy, Behavior, CalendarWindow, Capacity, Fallback, ForecastUse, ForeignWrite, Foresight,
     Health, History, LeadTime, LimitReason, MetricKind, MetricObservation, MetricPolicy, Observation,
     Outlook, Policy, QueueObservation, RateKind, RatePolicy, Record, Replicas, ScalingRules, Score,
-    SelectPolicy, Stance, Standing, Startup, Utilisation, recommend,
+    SelectPolicy, Stance, Standing, Startup, Utilization, recommend,
 };
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -79,9 +79,9 @@ fn metric_observation(name: &'static str, now: Timestamp) -> impl Strategy<Value
         });
     let coverage = prop_oneof![5 => Just(1.0), 1 => 0.0..1.0, 1 => Just(f64::NAN)];
     let used =
-        proptest::option::of((0.0..500.0, 0.0..1.2).prop_map(|(load, used)| Utilisation { load, used }));
+        proptest::option::of((0.0..500.0, 0.0..1.2).prop_map(|(load, used)| Utilization { load, used }));
     (reading(now), wild(), wild(), coverage, outlook(now), standing(), used, proptest::option::of(queue))
-        .prop_map(move |(reading, short, long, coverage, outlook, standing, utilisation, queue)| {
+        .prop_map(move |(reading, short, long, coverage, outlook, standing, utilization, queue)| {
             MetricObservation {
                 name: name.to_owned(),
                 reading,
@@ -90,7 +90,7 @@ fn metric_observation(name: &'static str, now: Timestamp) -> impl Strategy<Value
                 coverage,
                 outlook,
                 standing,
-                utilisation,
+                utilization,
                 queue,
             }
         })

@@ -8,7 +8,7 @@ use decide::{
     BacklogPolicy, Burst, CalendarWindow, CandidateReason, Capacity, Fallback, ForecastUse, ForeignWrite,
     Health, History, LimitReason, MetricHistory, MetricKind, MetricObservation, MetricPolicy, Mode,
     NoBenefit, Observation, Outlook, Pause, Plan, Policy, QueueObservation, Recommendation, Run, ScaleEvent,
-    Score, Source, Stance, Standing, Startup, Utilisation, plan, recommend,
+    Score, Source, Stance, Standing, Startup, Utilization, plan, recommend,
 };
 use jiff::Timestamp;
 use rstest::rstest;
@@ -259,7 +259,7 @@ fn what_was_learnt_of_a_replica_takes_the_place_of_its_target() {
     let mut memory = MetricHistory::default();
     for look in 0..1_000_u32 {
         let load = 80.0 + 100.0 * f64::from(look % 10) / 9.0;
-        c.seen.metrics[0].utilisation = Some(Utilisation { load, used: load / 250.0 });
+        c.seen.metrics[0].utilization = Some(Utilization { load, used: load / 250.0 });
         memory = recommend(&c.policy, &c.seen, &c.history, now()).history.metrics["load"].clone();
         c.history.metrics.insert("load".into(), memory.clone());
     }

@@ -1,4 +1,4 @@
-//! What followed the most similar moments of earlier days: nearest neighbours among the origins around the same time
+//! What followed the most similar moments of earlier days: nearest neighbors among the origins around the same time
 //! of day, compared over the last two hours (Lorenz, "Atmospheric predictability as revealed by naturally occurring
 //! analogues", 1969).
 
@@ -10,7 +10,7 @@ const NEIGHBOURS: usize = 6;
 const LENGTH: usize = 24;
 
 /// The nearest earlier origins with their weights.
-pub(crate) fn neighbours(past: &Past) -> Vec<(usize, f32)> {
+pub(crate) fn neighbors(past: &Past) -> Vec<(usize, f32)> {
     let (i, day) = (past.newest(), past.day());
     let v = past.lin.values();
     let hour = (day / 24).max(2);
@@ -29,8 +29,8 @@ pub(crate) fn neighbours(past: &Past) -> Vec<(usize, f32)> {
     let mut found: Vec<(f32, usize)> = Vec::with_capacity(NEIGHBOURS + 1);
     for k in 1..=13 {
         let back = past.calendar.days_back(past.first + i as i64, k);
-        let Some(centre) = i.checked_sub(back).filter(|c| *c >= span + hour) else { break };
-        for j in (centre - hour..=(centre + hour).min(i - hour)).step_by((hour / 6).max(1)) {
+        let Some(center) = i.checked_sub(back).filter(|c| *c >= span + hour) else { break };
+        for j in (center - hour..=(center + hour).min(i - hour)).step_by((hour / 6).max(1)) {
             let farthest = if found.len() < NEIGHBOURS { f32::INFINITY } else { found[NEIGHBOURS - 1].0 };
             let Some(distance) = distance(&v[..=j], stride, &recent[..length], &weight, farthest) else {
                 continue;
@@ -60,12 +60,12 @@ fn distance(v: &[f32], stride: usize, recent: &[f32], weight: &[f32], farthest: 
 }
 
 /// The forecast `h` steps ahead: the change that followed, added to the present level.
-pub(crate) fn predict(past: &Past, neighbours: &[(usize, f32)], h: usize) -> Option<f32> {
+pub(crate) fn predict(past: &Past, neighbors: &[(usize, f32)], h: usize) -> Option<f32> {
     let v = past.lin.values();
     let i = past.newest();
     let now = 0.7 * v[i] + 0.3 * v[i.saturating_sub(1)];
     let (mut sum, mut total) = (0.0, 0.0);
-    for (j, w) in neighbours {
+    for (j, w) in neighbors {
         if let Some(later) = v.get(j + h).filter(|_| j + h <= i) {
             let then = 0.7 * v[*j] + 0.3 * v[j.saturating_sub(1)];
             sum += w * (later - then);

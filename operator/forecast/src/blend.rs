@@ -33,7 +33,7 @@ pub(crate) struct Mixed {
     /// Before the last value was mixed in.
     bold: f32,
     /// The blend.
-    pub(crate) centre: f32,
+    pub(crate) center: f32,
 }
 
 /// The weights at one horizon.
@@ -79,8 +79,8 @@ impl Blend {
         let dot = |w: &Values| w.iter().zip(members).map(|(w, x)| w * x).sum::<f32>();
         let aggregated = dot(&self.aggregate);
         let bold = 0.5 * (aggregated + dot(&self.inverse));
-        let centre = bold + self.share * (members[LAST] - bold);
-        Mixed { members: *members, aggregated, bold, centre }
+        let center = bold + self.share * (members[LAST] - bold);
+        Mixed { members: *members, aggregated, bold, center }
     }
 
     /// Learns from a forecast whose value is now known.

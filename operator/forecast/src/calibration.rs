@@ -96,15 +96,15 @@ impl Calibration {
         }
     }
 
-    /// The scale of the error of a forecast for quarter hour `quarter` of the day, given the blend's `centre` and the
+    /// The scale of the error of a forecast for quarter hour `quarter` of the day, given the blend's `center` and the
     /// members' mean distance from it.
-    fn scale(&self, centre: f32, spread: f32, quarter: usize) -> f32 {
+    fn scale(&self, center: f32, spread: f32, quarter: usize) -> f32 {
         let floor = 0.01 * self.load.max(1e-6);
         if self.usual < 0.0 {
-            return spread.max(0.1 * centre).max(floor);
+            return spread.max(0.1 * center).max(floor);
         }
         let load = 0.1 * self.load;
-        let level = self.usual * (centre + load) / (self.load + load).max(1e-9);
+        let level = self.usual * (center + load) / (self.load + load).max(1e-9);
         let near =
             [quarter + QUARTERS - 1, quarter, quarter + 1, quarter + 2].map(|q| self.quarters[q % QUARTERS]);
         let (sum, n) = near.iter().filter(|q| **q >= 0.0).fold((0.0, 0.0), |(s, n), q| (s + q, n + 1.0));
@@ -119,15 +119,15 @@ impl Calibration {
         self.usual.max(self.quarters[band.quarter % QUARTERS])
     }
 
-    /// The band around `centre`: its scales, and the tracked quantiles.
-    pub(crate) fn band(&self, centre: f32, spread: f32, quarter: usize) -> Band {
-        let signs = self.scale(centre, spread, quarter);
+    /// The band around `center`: its scales, and the tracked quantiles.
+    pub(crate) fn band(&self, center: f32, spread: f32, quarter: usize) -> Band {
+        let signs = self.scale(center, spread, quarter);
         let plain = if self.usual < 0.0 { signs } else { self.usual.max(1e-3 * self.load.max(1e-6)) };
         let mut band = Band { scales: [signs, plain], quarter, ..Band::default() };
         let levels = TRACKED.map(|l| self.shifted(l));
         for kind in 0..KINDS {
             self.offsets(kind, &levels, &mut band.each[kind]);
-            band.each[kind].iter_mut().for_each(|o| *o = (centre + *o * band.scales[kind]).max(0.0));
+            band.each[kind].iter_mut().for_each(|o| *o = (center + *o * band.scales[kind]).max(0.0));
         }
         for (t, upper) in band.upper.iter_mut().enumerate() {
             let share = self.share(t);
@@ -143,7 +143,7 @@ impl Calibration {
     }
 
     /// The values at `levels`, that rise.
-    pub(crate) fn quantiles(&self, centre: f32, band: &Band, levels: &[f64], out: &mut Vec<f32>) {
+    pub(crate) fn quantiles(&self, center: f32, band: &Band, levels: &[f64], out: &mut Vec<f32>) {
         let shifted: Vec<f32> = levels.iter().map(|l| self.shifted(*l as f32)).collect();
         let mut offsets = [vec![0.0; levels.len()], vec![0.0; levels.len()]];
         for (kind, offsets) in offsets.iter_mut().enumerate() {
@@ -160,7 +160,7 @@ impl Calibration {
                 if t == before { shares[t] } else { shares[before] * (1.0 - part) + shares[t] * part };
             let value =
                 share * offsets[0][l] * band.scales[0] + (1.0 - share) * offsets[1][l] * band.scales[1];
-            out.push((centre + value).max(0.0));
+            out.push((center + value).max(0.0));
         }
     }
 
@@ -199,8 +199,8 @@ impl Calibration {
     }
 
     /// Learns from a forecast whose value is now known.
-    pub(crate) fn score(&mut self, centre: f32, band: &Band, value: f32) {
-        let error = value - centre;
+    pub(crate) fn score(&mut self, center: f32, band: &Band, value: f32) {
+        let error = value - center;
         let size = error.abs();
         let follow = |state: &mut f32, value: f32, share: f32| {
             *state = if *state < 0.0 { value } else { *state + share * (value - *state) };

@@ -1,4 +1,4 @@
-//! Changes of behaviour: jumps of the level (CUSUM, Page 1954), and a slow decay of accuracy (the Page-Hinkley test).
+//! Changes of behavior: jumps of the level (CUSUM, Page 1954), and a slow decay of accuracy (the Page-Hinkley test).
 
 /// Watches the logarithm of load over usual load for a jump that stays.
 #[derive(Clone, Debug, Default)]

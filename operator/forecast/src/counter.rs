@@ -2,7 +2,7 @@
 
 use series::{Sample, time};
 
-/// The rate per second between neighbouring samples of a counter, each at the time of the later one. Where the counter
+/// The rate per second between neighboring samples of a counter, each at the time of the later one. Where the counter
 /// fell, its process was restarted: what happened in between isn't known, and there is no rate. Samples must be in
 /// order of time; those that aren't are left out.
 ///

@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn an_average_per_pod_is_recognised() {
+    fn an_average_per_pod_is_recognized() {
         assert!(run(-1.0).unwrap() < -0.3);
         assert!(run(1.0).unwrap() > 0.3);
     }

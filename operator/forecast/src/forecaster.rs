@@ -362,7 +362,7 @@ impl Forecaster {
             if !value.is_finite() {
                 continue;
             }
-            let error = value - pending.mixed.centre;
+            let error = value - pending.mixed.center;
             if track.ahead == 1 {
                 surprise = Some(error / track.calibration.usual.max(1e-6));
             }
@@ -375,7 +375,7 @@ impl Forecaster {
             }
             track.score.add(&pending, value);
             track.blend.score(&pending.mixed, value);
-            track.calibration.score(pending.mixed.centre, &pending.band, value);
+            track.calibration.score(pending.mixed.center, &pending.band, value);
         }
         self.feedback.close(surprise);
         if let Some(since) = strain.and_then(|strain| self.drift.observe(strain)) {
@@ -415,10 +415,10 @@ impl Forecaster {
             let mixed = track.blend.mix(&members);
             let rival = self.rivals.chunks_exact(MEMBERS).nth(key);
             let rival = rival.map_or([f32::NAN; REGRESSIONS], regressions);
-            let spread = members.iter().map(|m| (m - mixed.centre).abs()).sum::<f32>() / MEMBERS as f32;
+            let spread = members.iter().map(|m| (m - mixed.center).abs()).sum::<f32>() / MEMBERS as f32;
             let second = past.calendar.second_of_day(newest + track.ahead as i64);
             let quarter = (second / 900) as usize;
-            let band = track.calibration.band(mixed.centre, spread, quarter);
+            let band = track.calibration.band(mixed.center, spread, quarter);
             let pending = Pending { mixed, band, rival };
             if again {
                 track.pending.pop_back();

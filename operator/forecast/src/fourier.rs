@@ -68,14 +68,14 @@ impl Fourier {
             x.row_mut(r).iter_mut().zip(row).for_each(|(cell, value)| *cell = value);
             y[r] = f64::from(past.log.mean(end, chunk));
         }
-        let centre = y.iter().take(rows).sum::<f64>() / rows as f64;
-        y.iter_mut().take(rows).for_each(|v| *v -= centre);
+        let center = y.iter().take(rows).sum::<f64>() / rows as f64;
+        y.iter_mut().take(rows).for_each(|v| *v -= center);
         for k in 0..TERMS {
             x[[rows + k, k]] = 2.0_f64.sqrt();
         }
         let fitted = LinearRegression::new().fit(&Dataset::new(x, y)).ok()?;
         let coefficients: Vec<f32> = fitted.params().iter().map(|v| *v as f32).collect();
-        let intercept = (fitted.intercept() + centre) as f32;
+        let intercept = (fitted.intercept() + center) as f32;
         if !intercept.is_finite() || coefficients.iter().any(|c| !c.is_finite()) {
             return None;
         }

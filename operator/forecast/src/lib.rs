@@ -40,7 +40,7 @@
 //!   above everything around them and single zeros amid steady load taken out. Counters become rates with [`rates`].
 //! * **Members.** Last value; mean of three; the same time yesterday, a week ago and a season ago, as it was and moved to
 //!   the present level; the usual day added, multiplied, and with a damped trend on what's left; Holt-Winters; MSTL; a
-//!   Fourier curve of day and week (`linfa`); nearest neighbours among earlier days; ridge regression for each horizon on
+//!   Fourier curve of day and week (`linfa`); nearest neighbors among earlier days; ridge regression for each horizon on
 //!   lags, calendar, events and further series; gradient-boosted trees on the same, and on what the ridge leaves.
 //! * **Blend.** At each of a few horizons every member forecasts at every step. When the value is known, weights follow
 //!   by Bernstein online aggregation and by a power of the recent error, half each, and the last value is mixed in as far

@@ -10,7 +10,7 @@ use crate::{NoForecast, NoForecastReason};
 /// Quantiles at one learnt horizon.
 struct Knot {
     ahead: f32,
-    centre: f32,
+    center: f32,
     quantiles: Vec<f32>,
 }
 
@@ -45,10 +45,10 @@ pub(crate) fn forecast(f: &Forecaster, origin: Timestamp) -> Result<Forecast, No
 
 fn knot(track: &Track, levels: &[f64]) -> Option<Knot> {
     let pending = track.pending.back()?;
-    let centre = pending.mixed.centre;
+    let center = pending.mixed.center;
     let mut quantiles = Vec::with_capacity(levels.len());
-    track.calibration.quantiles(centre, &pending.band, levels, &mut quantiles);
-    Some(Knot { ahead: track.ahead as f32, centre, quantiles })
+    track.calibration.quantiles(center, &pending.band, levels, &mut quantiles);
+    Some(Knot { ahead: track.ahead as f32, center, quantiles })
 }
 
 /// The stated multipliers of the events at `at`.
@@ -99,14 +99,14 @@ fn between(knots: &[Knot], ahead: f32, shape: &Shape) -> Vec<f32> {
     }
     let (a, b) = (&knots[above - 1], &knots[above]);
     let t = (ahead - a.ahead) / (b.ahead - a.ahead);
-    let straight = a.centre + (b.centre - a.centre) * t;
+    let straight = a.center + (b.center - a.center) * t;
     let usual = (shape.at(a.ahead), shape.at(ahead), shape.at(b.ahead));
     let bend = usual.1 - (usual.0 + (usual.2 - usual.0) * t);
-    let centre = (straight + bend).max(0.0);
+    let center = (straight + bend).max(0.0);
     a.quantiles
         .iter()
         .zip(&b.quantiles)
-        .map(|(qa, qb)| (centre + (qa - a.centre) * (1.0 - t) + (qb - b.centre) * t).max(0.0))
+        .map(|(qa, qb)| (center + (qa - a.center) * (1.0 - t) + (qb - b.center) * t).max(0.0))
         .collect()
 }
 

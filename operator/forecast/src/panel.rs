@@ -90,7 +90,7 @@ impl Panel {
         out.resize(self.keys.len() * MEMBERS, 0.0);
         let i = past.newest();
         let slot = past.first + i as i64;
-        let near = analog::neighbours(past);
+        let near = analog::neighbors(past);
         let now = simple::Now::new(past);
         for (key, h) in self.keys.iter().copied().enumerate() {
             let cells = &mut out[key * MEMBERS..(key + 1) * MEMBERS];

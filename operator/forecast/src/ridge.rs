@@ -98,19 +98,19 @@ fn solve(p: &Problem<'_>, weights: &[f32]) -> Option<Ridge> {
     if !(m.total.is_finite() && m.total > 0.0) {
         return None;
     }
-    let centre = p.targets.iter().zip(weights).map(|(t, w)| t * w).sum::<f32>() / m.total;
+    let center = p.targets.iter().zip(weights).map(|(t, w)| t * w).sum::<f32>() / m.total;
     let mut scale = [0.0; WIDTH];
     for (scale, (spread, mean)) in scale.iter_mut().zip(m.spread.iter().zip(m.mean)) {
         *scale = if *spread > 1e-6 * (1.0 + mean.abs()) { 1.0 / spread } else { 0.0 };
     }
     let mut gram = vec![[0.0_f32; WIDTH]; WIDTH];
     let mut moment = [0.0_f32; WIDTH];
-    accumulate(p, weights, &m.mean, &scale, centre, &mut gram, &mut moment);
+    accumulate(p, weights, &m.mean, &scale, center, &mut gram, &mut moment);
     let count = weights.iter().filter(|w| **w > 0.0).count() as f32;
     let penalty = p.penalty * m.total / count.max(1.0);
     let solution = cholesky(&gram, &moment, penalty)?;
     let mut coefficients = vec![0.0; WIDTH];
-    let mut intercept = centre;
+    let mut intercept = center;
     for k in 0..WIDTH {
         coefficients[k] = solution[k] as f32 * scale[k];
         intercept -= coefficients[k] * m.mean[k];
@@ -131,7 +131,7 @@ fn accumulate(
     weights: &[f32],
     mean: &[f32; WIDTH],
     scale: &[f32; WIDTH],
-    centre: f32,
+    center: f32,
     gram: &mut [[f32; WIDTH]],
     moment: &mut [f32; WIDTH],
 ) {
@@ -145,7 +145,7 @@ fn accumulate(
         }
         out
     };
-    let target = |i: usize| if i < p.rows.len() { (p.targets[i] - centre) * weights[i].sqrt() } else { 0.0 };
+    let target = |i: usize| if i < p.rows.len() { (p.targets[i] - center) * weights[i].sqrt() } else { 0.0 };
     for block in (0..p.rows.len()).step_by(4) {
         let r = [standard(block), standard(block + 1), standard(block + 2), standard(block + 3)];
         let t = [target(block), target(block + 1), target(block + 2), target(block + 3)];

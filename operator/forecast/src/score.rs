@@ -23,7 +23,7 @@ impl Score {
 
     pub(crate) fn add(&mut self, forecast: &Pending, value: f32) {
         let values =
-            [forecast.mixed.centre, forecast.mixed.members[NAIVE[0]], forecast.mixed.members[NAIVE[1]]];
+            [forecast.mixed.center, forecast.mixed.members[NAIVE[0]], forecast.mixed.members[NAIVE[1]]];
         for (sum, forecast) in self.errors.iter_mut().zip(values) {
             *sum = self.decay * *sum + (forecast - value).abs();
         }

@@ -52,7 +52,7 @@ pub(crate) fn find(past: &Past) -> Vec<Period> {
     found
 }
 
-/// Centres, takes a straight line off, and bounds what is left to a few deviations.
+/// Centers, takes a straight line off, and bounds what is left to a few deviations.
 fn flatten(x: &mut [f32]) {
     let n = x.len() as f32;
     let middle = (n - 1.0) / 2.0;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct Standing {
     /// The members of the blend at the longest horizon with their weights, heaviest first.
     pub model: String,
-    /// Why this blend, and what came of the last change of behaviour: one sentence.
+    /// Why this blend, and what came of the last change of behavior: one sentence.
     pub chosen_because: String,
     /// Scores for each horizon that is kept track of, shortest first.
     pub horizons: Vec<HorizonScore>,
@@ -23,7 +23,7 @@ pub struct Standing {
     pub level_shift: Option<jiff::Timestamp>,
     /// Whether the errors have been growing lately (Page-Hinkley test on scaled errors).
     pub drifting: bool,
-    /// What came of the last change of behaviour, in one sentence: whether models fitted mostly on the load since then
+    /// What came of the last change of behavior, in one sentence: whether models fitted mostly on the load since then
     /// took over, and by which error.
     #[serde(default)]
     pub change: Option<String>,

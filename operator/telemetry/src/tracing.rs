@@ -1,4 +1,4 @@
-//! Logs and spans: JSON lines for machines, coloured lines for people, and OTLP where a receiver is named.
+//! Logs and spans: JSON lines for machines, colored lines for people, and OTLP where a receiver is named.
 //!
 //! What comes in: `tracing` events and spans from every crate. What goes out: standard error, and OTLP through
 //! [`crate::otlp`]. Every JSON line written inside a trace carries `trace_id` and `span_id`.
@@ -26,7 +26,7 @@ use crate::otlp;
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// For people, with colour on a terminal.
+    /// For people, with color on a terminal.
     Human,
     /// One JSON object a line.
     Json,

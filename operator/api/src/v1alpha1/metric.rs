@@ -44,7 +44,7 @@ pub struct Metric {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<LearntCapacity>,
     /// AverageValue (default): target is per replica, and the query counts the load of all replicas together. Value:
-    /// the query is a ratio such as latency or utilisation, and target is what it should be.
+    /// the query is a ratio such as latency or utilization, and target is what it should be.
     #[serde(default)]
     pub target_type: TargetType,
     /// Auto (default): replicas are raised ahead of what is forecast for this metric, wherever its forecasts have

@@ -27,10 +27,10 @@ pub struct Phpa {
 }
 
 impl Phpa {
-    /// On CPU utilisation with a target in percent.
+    /// On CPU utilization with a target in percent.
     pub fn new(target: u32, min: u32, max: u32) -> Self {
         Self {
-            hpa: Hpa::new(Metric::Utilisation(target), None, min, max),
+            hpa: Hpa::new(Metric::Utilization(target), None, min, max),
             normalizer: Normalizer::new(None, min, max),
             recent: VecDeque::new(),
             slots: Vec::new(),

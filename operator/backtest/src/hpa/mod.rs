@@ -12,8 +12,8 @@ use crate::scaler::{Answer, Scaler, View};
 /// What an HPA reads.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Metric {
-    /// CPU utilisation of the pods against a target in percent of the request.
-    Utilisation(u32),
+    /// CPU utilization of the pods against a target in percent of the request.
+    Utilization(u32),
     /// An external metric against a target per replica, as KEDA sets it up.
     Average(f64),
 }
@@ -39,10 +39,10 @@ impl Hpa {
         self
     }
 
-    /// Replicas before normalising; `None` where the metric can't be had, on which the HPA changes nothing.
+    /// Replicas before normalizing; `None` where the metric can't be had, on which the HPA changes nothing.
     pub fn proposal(&self, view: &View<'_>) -> Option<u32> {
         match self.metric {
-            Metric::Utilisation(target) => {
+            Metric::Utilization(target) => {
                 let groups = PodGroups::of(&view.pods);
                 view.pods.available.then_some(())?;
                 resource_replicas(&groups, view.spec, target, self.tolerance)

@@ -19,20 +19,20 @@ impl PodGroups {
     /// The groups of a plant whose pods share load equally.
     pub fn of(pods: &PodMetrics) -> Self {
         Self {
-            ready: vec![(pods.utilisation * 1_000.0).round() as i64; pods.measured as usize],
+            ready: vec![(pods.utilization * 1_000.0).round() as i64; pods.measured as usize],
             unready: pods.unready as usize,
             missing: pods.missing as usize,
             request: 1_000,
         }
     }
 
-    /// Utilisation in whole percent, as the controller computes it, over `usage` of so many pods.
+    /// Utilization in whole percent, as the controller computes it, over `usage` of so many pods.
     fn percent(&self, usage: i64, pods: usize) -> i64 {
         usage * 100 / (self.request * pods as i64).max(1)
     }
 }
 
-/// `GetResourceReplicas`: replicas for a CPU utilisation target in percent, or `None` where no ready pod has a metric.
+/// `GetResourceReplicas`: replicas for a CPU utilization target in percent, or `None` where no ready pod has a metric.
 pub fn resource_replicas(groups: &PodGroups, current: u32, target: u32, tolerance: f64) -> Option<u32> {
     let usage: i64 = groups.ready.iter().sum();
     let measured = groups.ready.len();
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn saturation_limits_growth_to_one_over_the_target() {
-        // Utilisation can't exceed the limit: at 70 % a step grows by 1.43 at most, however large the load.
+        // Utilization can't exceed the limit: at 70 % a step grows by 1.43 at most, however large the load.
         assert_eq!(calc(10, 70, &[1_000; 10], 0, 0), 15);
     }
 }

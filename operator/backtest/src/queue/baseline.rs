@@ -35,7 +35,7 @@ pub struct HpaLag {
 }
 
 impl HpaLag {
-    /// With a target of so many waiting messages a consumer, and the controller's default behaviour.
+    /// With a target of so many waiting messages a consumer, and the controller's default behavior.
     pub fn new(target: f64, world: &World) -> Self {
         Self { target, normalizer: Normalizer::new(None, world.min_replicas.max(1), world.max_replicas) }
     }

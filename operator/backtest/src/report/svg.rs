@@ -1,4 +1,4 @@
-//! Charts as SVG text, with colours left to the page's style. Numbers come in, markup goes out.
+//! Charts as SVG text, with colors left to the page's style. Numbers come in, markup goes out.
 
 use std::fmt::Write;
 

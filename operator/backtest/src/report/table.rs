@@ -11,8 +11,8 @@ use crate::report::{shown, verdict};
 /// How the table is drawn.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Paint {
-    /// With colours and weights of a terminal.
-    pub colour: bool,
+    /// With colors and weights of a terminal.
+    pub color: bool,
     /// What a replica costs an hour, if a column of money is wanted.
     pub price: Option<f64>,
 }
@@ -188,7 +188,7 @@ fn advice(out: &mut String, comparison: &Comparison, paint: Paint) {
 
 impl Paint {
     fn wrap(self, code: &str, text: &str) -> String {
-        if self.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+        if self.color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 
     pub(crate) fn bold(self, text: &str) -> String {

@@ -100,8 +100,8 @@ pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
     let (comparison, issued) = run(&setup, &load);
     match args.output {
         Format::Table => {
-            let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            print!("{}", table(&comparison, Paint { colour, price: args.price }));
+            let color = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            print!("{}", table(&comparison, Paint { color, price: args.price }));
         }
         Format::Json => println!("{}", serde_json::to_string_pretty(&comparison)?),
     }

@@ -172,7 +172,7 @@ async fn clock(client: &Client, before: Timestamp, findings: &mut Findings) {
         findings.warn(
             "cluster",
             format!("this machine's clock and the API server's differ by {} s", skew.as_secs()),
-            "synchronise the clocks (chrony, ntp)",
+            "synchronize the clocks (chrony, ntp)",
         );
     } else {
         findings.good("cluster", "clocks agree");

@@ -58,8 +58,8 @@ pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
 fn print(args: &Args, record: &Record) -> anyhow::Result<()> {
     match args.output {
         Output::Text => {
-            let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            print!("{}", record.explain(colour));
+            let color = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            print!("{}", record.explain(color));
             for memory in record.history.memories(record.now) {
                 println!("{memory}");
             }

@@ -243,7 +243,7 @@ async fn operate(args: Args, metrics: Metrics) -> anyhow::Result<()> {
     let mut controlled = tokio::spawn(controller::run(wiring, settings, stop.clone()));
 
     let failed = tokio::select! {
-        signal = signalled() => { tracing::info!(signal, "asked to end"); None }
+        signal = signaled() => { tracing::info!(signal, "asked to end"); None }
         ended = &mut controlled => Some(ended),
     };
     if let Some(ended) = failed {
@@ -296,14 +296,14 @@ async fn end(
             Ok(Err(error)) => tracing::error!(%error, "the controller failed"),
             Err(_) => tracing::warn!(seconds = begun.elapsed().as_secs_f64(), "work under way was abandoned"),
         },
-        signal = signalled() => tracing::warn!(signal, "asked again; work under way is abandoned"),
+        signal = signaled() => tracing::warn!(signal, "asked again; work under way is abandoned"),
     }
     if tokio::time::timeout(FLUSH + Duration::from_secs(1), guarded).await.is_err() {
         tracing::warn!("some notifications weren't sent; the next leader sends them");
     }
 }
 
-async fn signalled() -> &'static str {
+async fn signaled() -> &'static str {
     use tokio::signal::unix::{SignalKind, signal};
     let wait = async |kind| match signal(kind) {
         Ok(mut signals) => {

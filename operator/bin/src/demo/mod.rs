@@ -146,9 +146,9 @@ fn pause(speed: f64, began: Instant, elapsed: Duration, stop: &AtomicBool) {
 /// The final comparison; with a page and a terminal, the page stays up until Ctrl-C.
 fn epilogue(comparison: &Comparison, reckoning: &Reckoning, url: Option<&str>, stop: &AtomicBool) {
     let terminal = std::io::stdout().is_terminal();
-    let colour = terminal && std::env::var_os("NO_COLOR").is_none();
+    let color = terminal && std::env::var_os("NO_COLOR").is_none();
     println!("\nThe day is over. The same day under each way of scaling:\n");
-    print!("{}", table(comparison, Paint { colour, price: None }));
+    print!("{}", table(comparison, Paint { color, price: None }));
     print!("\n{}", reckoning.text(PROTECTION));
     println!("\nYour own history instead of this one: foresail backtest --help");
     if let Some(url) = url.filter(|_| terminal) {

@@ -219,7 +219,7 @@ fn surge(hour: f64, (from, to): (f64, f64)) -> f64 {
     1.0 + rise.min(fall)
 }
 
-/// Smooth noise, about -1 to 1: the mean of a few hashed neighbours.
+/// Smooth noise, about -1 to 1: the mean of a few hashed neighbors.
 fn noise(minute: u64, seed: u64) -> f64 {
     let hash = |n: u64| {
         let mut x = n.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ seed.wrapping_mul(0xD1B5_4A32_D192_ED03);

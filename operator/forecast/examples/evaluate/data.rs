@@ -185,7 +185,7 @@ fn table(path: &Path, notes: &mut Vec<String>) -> anyhow::Result<Result<Table, S
     Ok(Ok(Table { rows, native }))
 }
 
-/// The most frequent distance of two neighbouring rows, the shortest of equals.
+/// The most frequent distance of two neighboring rows, the shortest of equals.
 fn usual_distance(rows: &[(i64, f64)]) -> Option<i64> {
     let mut counts: BTreeMap<i64, usize> = BTreeMap::new();
     for pair in rows.windows(2) {

@@ -150,7 +150,7 @@ fn run() -> anyhow::Result<()> {
     if let Some(predictions) = predictions {
         predictions.write(&results)?;
     }
-    let summary = report::summarise(&results, folder.left_out);
+    let summary = report::summarize(&results, folder.left_out);
     if args.output == "json" {
         println!("{}", serde_json::to_string_pretty(&summary)?);
     } else {

@@ -77,7 +77,7 @@ pub(crate) struct Summary {
     left_out: BTreeMap<String, String>,
 }
 
-pub(crate) fn summarise(results: &[Outcome], left_out: BTreeMap<String, String>) -> Summary {
+pub(crate) fn summarize(results: &[Outcome], left_out: BTreeMap<String, String>) -> Summary {
     let mut rows = Vec::new();
     let mut refused = BTreeMap::new();
     for outcome in results.iter().filter(|o| !o.said.is_empty()) {

@@ -231,7 +231,7 @@ impl Naive {
     }
 
     /// Last value, and the same time of the latest known day and week.
-    fn centres(&self, series: &Series, i: usize) -> [f64; 3] {
+    fn centers(&self, series: &Series, i: usize) -> [f64; 3] {
         let last = (0..=i).rev().take(2 * self.day).find_map(|j| series.get(j)).unwrap_or(0.0);
         let back = |season: usize| {
             let season = season * self.ahead.div_ceil(season);
@@ -243,9 +243,9 @@ impl Naive {
 
     fn observe(&mut self, series: &Series, i: usize) {
         let (Some(actual), Some(then)) = (series.get(i), i.checked_sub(self.ahead)) else { return };
-        let centres = self.centres(series, then);
-        for ((order, sorted), centre) in self.errors.iter_mut().zip(centres) {
-            let error = actual - centre;
+        let centers = self.centers(series, then);
+        for ((order, sorted), center) in self.errors.iter_mut().zip(centers) {
+            let error = actual - center;
             sorted.insert(sorted.partition_point(|e| *e < error), error);
             order.push_back(error);
             if order.len() > 14 * self.day
@@ -257,18 +257,18 @@ impl Naive {
     }
 
     fn quantiles(&self, series: &Series, i: usize) -> Vec<[f64; LEVELS.len()]> {
-        let centres = self.centres(series, i);
+        let centers = self.centers(series, i);
         self.errors
             .iter()
-            .zip(centres)
-            .map(|((_, sorted), centre)| {
+            .zip(centers)
+            .map(|((_, sorted), center)| {
                 LEVELS.map(|l| {
                     // The median is the naive forecast itself.
                     if l == 0.5 || sorted.is_empty() {
-                        return centre;
+                        return center;
                     }
                     let at = ((sorted.len() as f64 * l).ceil() as usize).clamp(1, sorted.len()) - 1;
-                    (centre + sorted[at]).max(0.0)
+                    (center + sorted[at]).max(0.0)
                 })
             })
             .collect()

@@ -10,7 +10,7 @@ pub struct HealthSnapshot {
     pub status: HealthStatus,
     /// Every component, in stable order.
     pub nodes: Vec<HealthNode>,
-    /// Roll-up of labelled groups.
+    /// Roll-up of labeled groups.
     pub groups: Vec<HealthGroup>,
 }
 

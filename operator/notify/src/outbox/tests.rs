@@ -114,7 +114,7 @@ fn a_message_that_was_given_up_is_told_after_all() {
 }
 
 #[test]
-fn retry_after_is_honoured_and_parts_are_not_sent_twice() {
+fn retry_after_is_honored_and_parts_are_not_sent_twice() {
     let mut outbox = outbox();
     outbox.sync([&alert("ComponentDown", "shop", "db")], at(0));
     assert_eq!(outbox.due(at(30_000)).unwrap().parts_done, 0);

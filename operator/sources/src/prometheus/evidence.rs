@@ -228,7 +228,7 @@ fn distinct(newest: &[(f64, f64)]) -> Vec<f64> {
     times
 }
 
-/// The median distance of neighbours, where there are enough of them to tell.
+/// The median distance of neighbors, where there are enough of them to tell.
 fn usual_distance(times: &[f64]) -> Option<f64> {
     let mut distances: Vec<f64> = times.windows(2).map(|w| w[1] - w[0]).filter(|d| *d > 0.0).collect();
     if distances.len() < 3 {

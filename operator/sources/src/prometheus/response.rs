@@ -268,9 +268,9 @@ mod tests {
         assert_eq!(found.into_iter().collect::<Vec<_>>(), [("0".to_owned(), 2.0), ("1".to_owned(), 0.0)]);
         assert!(by("pod", &vector_of(&[])).unwrap().is_empty());
         assert_eq!(by("pod", &vector_of(&["NaN"])).unwrap_err().reason, AbsenceReason::NotANumber);
-        let unlabelled = by("instance", &vector_of(&["1"])).unwrap_err();
-        assert_eq!(unlabelled.reason, AbsenceReason::InvalidQuery);
-        assert!(unlabelled.message.contains("no label instance"), "{unlabelled}");
+        let unlabeled = by("instance", &vector_of(&["1"])).unwrap_err();
+        assert_eq!(unlabeled.reason, AbsenceReason::InvalidQuery);
+        assert!(unlabeled.message.contains("no label instance"), "{unlabeled}");
         let series = r#"{"metric":{"pod":"a"},"value":[1,"1"]}"#;
         let twice = by("pod", &format!(r#"{{"resultType":"vector","result":[{series},{series}]}}"#));
         assert!(twice.unwrap_err().message.contains("sum by (pod)"));

@@ -90,13 +90,13 @@ impl Panel {
         self
     }
 
-    /// Green up to the first of these, then the colour beside it.
+    /// Green up to the first of these, then the color beside it.
     pub(crate) fn steps(mut self, steps: &[(f64, &'static str)]) -> Self {
         self.steps = steps.to_vec();
         self
     }
 
-    /// Words and colours for values.
+    /// Words and colors for values.
     pub(crate) fn words(mut self, words: &[(&'static str, &'static str, &'static str)]) -> Self {
         self.words = words.to_vec();
         self
@@ -169,7 +169,7 @@ impl Panel {
 
     fn defaults(&self) -> Value {
         let mut steps = vec![json!({"color": "green", "value": null})];
-        steps.extend(self.steps.iter().map(|(at, colour)| json!({"color": colour, "value": at})));
+        steps.extend(self.steps.iter().map(|(at, color)| json!({"color": color, "value": at})));
         let mut defaults = json!({
             "unit": self.unit,
             "min": 0,
@@ -189,8 +189,8 @@ impl Panel {
                 .words
                 .iter()
                 .enumerate()
-                .map(|(i, (value, text, colour))| {
-                    ((*value).to_owned(), json!({"text": text, "color": colour, "index": i}))
+                .map(|(i, (value, text, color))| {
+                    ((*value).to_owned(), json!({"text": text, "color": color, "index": i}))
                 })
                 .collect();
             defaults["mappings"] = json!([{"type": "value", "options": options}]);

@@ -109,14 +109,14 @@ try {
   await page.keyboard.press('Enter');
   await page.waitForSelector('.chart canvas');
   await wait(600);
-  const colours = await page.evaluate(() => {
+  const colors = await page.evaluate(() => {
     const canvas = document.querySelector('.chart canvas');
     const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
     const seen = new Set();
     for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 200) seen.add(`${data[i] >> 5},${data[i + 1] >> 5},${data[i + 2] >> 5}`);
     return seen.size;
   });
-  check('the chart has load, capacity and forecast in it', colours >= 3, `${colours} colours`);
+  check('the chart has load, capacity and forecast in it', colors >= 3, `${colors} colors`);
   check('the heading names the policy', (await page.locator('h1').innerText()) === 'checkout');
   const reading = await page.locator('.chart').first().getAttribute('aria-label');
   check('the chart has words for who cannot see it', /ready replicas can carry/.test(reading), reading);

@@ -1,4 +1,4 @@
-// Charts over time: load with what is expected, and replicas. Drawn by uPlot on a canvas; colours come from the style
+// Charts over time: load with what is expected, and replicas. Drawn by uPlot on a canvas; colors come from the style
 // sheet, so that both themes are one place's business.
 
 import { html, useEffect, useRef, useState } from '../vendor/htm-preact.js';
@@ -70,8 +70,8 @@ export function replicaColumns(policy, seconds) {
   return [t, ready.v.slice(first), align(t, policy.readyReplicas?.step.secs ?? 1, wanted)];
 }
 
-/** The colour that a custom property has in the theme of now. */
-function colour(name, alpha = 1) {
+/** The color that a custom property has in the theme of now. */
+function color(name, alpha = 1) {
   const probe = document.createElement('i');
   probe.className = `probe-${name}`;
   document.body.append(probe);
@@ -81,7 +81,7 @@ function colour(name, alpha = 1) {
 }
 
 const axis = (font, extra) => ({
-  font, stroke: colour('muted'), grid: { stroke: colour('line'), width: 1 }, ticks: { show: false }, ...extra,
+  font, stroke: color('muted'), grid: { stroke: color('line'), width: 1 }, ticks: { show: false }, ...extra,
 });
 
 function timeAxis(font) {
@@ -110,7 +110,7 @@ function nowMarks(lead) {
         const { ctx, bbox } = u;
         const from = Math.max(bbox.left, x(u, s)), to = Math.min(bbox.left + bbox.width, x(u, s + lead));
         ctx.save();
-        ctx.fillStyle = colour('lead', 0.13);
+        ctx.fillStyle = color('lead', 0.13);
         ctx.fillRect(from, bbox.top, Math.max(2, to - from), bbox.height);
         ctx.restore();
       },
@@ -118,7 +118,7 @@ function nowMarks(lead) {
         const at = x(u, now() / 1000), { ctx, bbox } = u;
         if (at < bbox.left || at > bbox.left + bbox.width) return;
         ctx.save();
-        ctx.strokeStyle = colour('muted', 0.7);
+        ctx.strokeStyle = color('muted', 0.7);
         ctx.setLineDash([3 * devicePixelRatio, 3 * devicePixelRatio]);
         ctx.lineWidth = devicePixelRatio;
         ctx.beginPath(); ctx.moveTo(at, bbox.top); ctx.lineTo(at, bbox.top + bbox.height); ctx.stroke();
@@ -139,7 +139,7 @@ function scaleMarks(decisions) {
           const s = Date.parse(d.at) / 1000;
           if (d.outcome !== 'Scaled' || s < u.scales.x.min || s > u.scales.x.max) continue;
           const x = u.valToPos(s, 'x', true), up = d.to > d.from, y = bbox.top + bbox.height - (up ? 2 : 2 + size) * 1;
-          ctx.fillStyle = up ? colour('forecast') : colour('muted');
+          ctx.fillStyle = up ? color('forecast') : color('muted');
           ctx.beginPath();
           ctx.moveTo(x - size, up ? y : y - 0); ctx.lineTo(x + size, up ? y : y - 0); ctx.lineTo(x, up ? y - size * 1.4 : y + size * 1.4);
           ctx.fill();
@@ -158,15 +158,15 @@ function loadOptions(unit, lead) {
   return {
     series: [
       {},
-      { ...thin, label: 'load', stroke: colour('load'), width: 2 },
-      { ...thin, label: 'capacity', stroke: colour('capacity'), width: 1.5, paths: stepped },
-      { ...thin, label: 'expected before', stroke: colour('forecast', 0.75), width: 1, dash: [2, 3] },
+      { ...thin, label: 'load', stroke: color('load'), width: 2 },
+      { ...thin, label: 'capacity', stroke: color('capacity'), width: 1.5, paths: stepped },
+      { ...thin, label: 'expected before', stroke: color('forecast', 0.75), width: 1, dash: [2, 3] },
       edge, edge, edge, edge,
-      { ...thin, label: 'expected', stroke: colour('forecast'), width: 2, dash: [6, 4] },
+      { ...thin, label: 'expected', stroke: color('forecast'), width: 2, dash: [6, 4] },
     ],
     bands: [
-      { series: [4, 5], fill: colour('forecast', 0.14) },
-      { series: [6, 7], fill: colour('forecast', 0.22) },
+      { series: [4, 5], fill: color('forecast', 0.14) },
+      { series: [6, 7], fill: color('forecast', 0.22) },
     ],
     axes: [timeAxis(font), axis(font, { size: 58, values: (u, vs) => vs.map((v) => number(v)), label: undefined })],
     scales: { x: { time: true }, y: { range: (u, lo, hi) => [0, (hi || 1) * 1.08] } },
@@ -181,8 +181,8 @@ function replicaOptions(decisions, limits) {
   return {
     series: [
       {},
-      { ...thin, label: 'ready', stroke: colour('capacity'), fill: colour('capacity', 0.15), width: 2, paths: stepped },
-      { ...thin, label: 'wanted', stroke: colour('ink', 0.8), width: 1.25, dash: [4, 3], paths: stepped },
+      { ...thin, label: 'ready', stroke: color('capacity'), fill: color('capacity', 0.15), width: 2, paths: stepped },
+      { ...thin, label: 'wanted', stroke: color('ink', 0.8), width: 1.25, dash: [4, 3], paths: stepped },
     ],
     axes: [timeAxis(font), axis(font, { size: 58, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000], space: 26 })],
     scales: { x: { time: true }, y: { range: (u, lo, hi) => [0, Math.max(hi || 1, limits().min, 2) * 1.15] } },

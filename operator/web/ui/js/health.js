@@ -31,12 +31,12 @@ export function layout(nodes) {
   settle();
   for (let round = 0; round < 6; round += 1) {
     for (const c of round % 2 ? [...columns].reverse() : columns) {
-      const centre = (n) => {
+      const center = (n) => {
         const tied = [...users.get(n.id), ...n.dependsOn.filter((d) => byId.has(d))].map((id) => place.get(id));
         return tied.length ? tied.reduce((a, b) => a + b, 0) / tied.length : place.get(n.id);
       };
-      const centres = new Map(c.map((n) => [n.id, centre(n)]));
-      c.sort((a, b) => centres.get(a.id) - centres.get(b.id) || a.id.localeCompare(b.id));
+      const centers = new Map(c.map((n) => [n.id, center(n)]));
+      c.sort((a, b) => centers.get(a.id) - centers.get(b.id) || a.id.localeCompare(b.id));
       settle();
     }
   }

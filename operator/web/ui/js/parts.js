@@ -24,7 +24,7 @@ export const Chip = ({ kind, children, title }) => html`<span class="chip ${kind
 const WORDS = { pass: 'Well', warn: 'Degraded', fail: 'Down', maintenance: 'Maintenance', unknown: 'Not known' };
 export const statusWord = (status) => WORDS[status] ?? status;
 
-/** A status is a shape and a word as well as a colour. */
+/** A status is a shape and a word as well as a color. */
 export const Status = ({ status, quiet }) => html`<span class="status ${status}"><${Glyph} status=${status}/>${quiet ? html`<span class="sr">${statusWord(status)}</span>` : statusWord(status)}</span>`;
 
 export function Glyph({ status }) {

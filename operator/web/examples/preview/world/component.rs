@@ -73,7 +73,7 @@ pub(super) fn health(now: Timestamp) -> HealthSnapshot {
                 HealthStatus::Fail if root => "connection refused: 10.0.14.7:5432".into(),
                 HealthStatus::Fail => "HTTP 503 within 31 ms".into(),
                 HealthStatus::Warn if slow => {
-                    "p95 of card authorisations is 840 ms, warns above 600 ms".into()
+                    "p95 of card authorizations is 840 ms, warns above 600 ms".into()
                 }
                 HealthStatus::Warn => "checkout is down; the rest serves".into(),
                 HealthStatus::Maintenance => "planned: minor version upgrade".into(),
