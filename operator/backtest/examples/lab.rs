@@ -1,4 +1,4 @@
-//! A bench for whoever changes how Foresail decides: recordings are replayed again and again, while forecasts and
+//! A bench for whoever changes how Foresail decides: recordings are replayed again and again, while the
 //! baselines, which a change of the decision doesn't touch, are kept in a folder. Prints the bars as
 //! `foresail backtest --suite` does, and with `--spent` where the replica-hours above the oracle's went.
 //!
@@ -6,15 +6,16 @@
 //! [--protection 0.99,0.98,0.97,0.95,0.9,0.8,0.7,0.5] [--spent] [--quiet]`
 //!
 //! The first protection is told about; with others beside it, so is what the cost of the HPA at 70 % would buy. `--step`
-//! is the forecast's, in seconds; each wants a cache of its own.
+//! is the forecast's, in seconds.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use autoscaler::Prepared;
 use backtest::{
-    Cell, Class, Contender, Foresail, Issued, Kind, Load, Point, Score, Setup, Startup, Suite, cost_at,
-    dominating, oracle, parse_csv, replay, score, violation_at,
+    Cell, Class, Contender, Foresail, Kind, Load, Point, Score, Setup, Startup, Suite, cost_at, dominating,
+    oracle, parse_csv, replay, score, violation_at,
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -80,7 +81,7 @@ struct Scene {
     startup: u64,
     setup: Setup,
     load: Arc<Load>,
-    issued: Arc<Issued>,
+    forecasts: Arc<Prepared>,
 }
 
 fn main() -> Result<(), Failure> {
@@ -120,21 +121,19 @@ fn scenes(args: &Args, file: &Path) -> Vec<Scene> {
             setup.contenders = Contender::swept();
             setup.world.startup = Startup::around(Duration::from_secs(startup));
             if let Some(step) = args.step {
-                setup.cadence.settings.step = Duration::from_secs(step);
+                setup.forecast.step = Duration::from_secs(step);
             }
             setup
         };
         let load = Arc::new(setup(60).load(&recording)?);
-        let issued: Arc<Issued> = Arc::new(kept(&args.cache.join(format!("{name}.issued.json")), || {
-            Arc::unwrap_or_clone(setup(60).issue(&load))
-        })?);
+        let forecasts = setup(60).forecasts(&load);
         let scene = |startup: &u64| Scene {
             name: name.clone(),
             class,
             startup: *startup,
             setup: setup(*startup),
             load: Arc::clone(&load),
-            issued: Arc::clone(&issued),
+            forecasts: Arc::clone(&forecasts),
         };
         Ok(args.startups.iter().map(scene).collect())
     };
@@ -142,16 +141,6 @@ fn scenes(args: &Args, file: &Path) -> Vec<Scene> {
         eprintln!("left out {}: {error}", file.display());
         Vec::new()
     })
-}
-
-/// What is kept at `path`, or `make` and keep it there.
-fn kept<T: Serialize + for<'a> Deserialize<'a>>(path: &Path, make: impl Fn() -> T) -> Result<T, Failure> {
-    if let Ok(text) = std::fs::read(path) {
-        return Ok(serde_json::from_slice(&text)?);
-    }
-    let made = make();
-    std::fs::write(path, serde_json::to_vec(&made)?)?;
-    Ok(made)
 }
 
 /// The baselines' runs; those that were kept aren't made again.
@@ -191,7 +180,8 @@ fn run(args: &Args, scene: &Scene) -> Option<(Cell, Vec<(&'static str, f64)>)> {
     let oracle = oracle(&scene.setup, &scene.load);
     let replayed = |protection: &f64| {
         let policy = decide::Policy { protection: *protection, ..scene.setup.policy.clone() };
-        let mut ours = Foresail::new(&scene.load, policy, Arc::clone(&scene.issued));
+        let mut ours =
+            Foresail::new(&scene.load, policy, &scene.setup.forecast, Some(Arc::clone(&scene.forecasts)));
         let outcome = replay(&scene.load, &scene.setup.world, &mut ours);
         (ours, score(&outcome, &scene.load, &oracle))
     };
@@ -207,23 +197,20 @@ fn run(args: &Args, scene: &Scene) -> Option<(Cell, Vec<(&'static str, f64)>)> {
             replica_hours: s.replica_hours,
         })
         .collect();
-    let mut spent: Vec<(&'static str, f64)> = ours.spent().hours().collect();
+    let mut spent: Vec<(&'static str, f64)> = ours.attribution().hours().collect();
     let best = score.replica_hours / score.over_oracle_alike;
     spent.push(("paid", score.replica_hours));
     spent.push(("oracle", best));
     if args.spent {
-        let rehearsed = ours.rehearsed();
-        let own = rehearsed.iter().find(|s| Some(s.stance) == ours.stance());
-        println!("{:<20} {}", scene.name, own.map_or_else(String::new, told));
+        let selection = ours.selection();
+        let own = selection.evidence.map_or_else(String::new, |evidence| told(&evidence.score));
+        println!("{:<20} {own}", scene.name);
         println!(
             "{:<20} really {:.3} % at {:.2} replicas",
             "",
             score.violation_percent,
             score.replica_hours / 24.0 / 14.0
         );
-        let mut cheap: Vec<_> = rehearsed.iter().filter(|s| s.violation < 0.008).collect();
-        cheap.sort_by(|a, b| a.replicas.total_cmp(&b.replicas));
-        cheap.iter().take(3).for_each(|s| println!("{:<20} cheaper {}", "", told(s)));
     }
     cell(scene, &score, &frontier, &known).map(|cell| (cell, spent))
 }
@@ -263,15 +250,14 @@ fn cell(scene: &Scene, ours: &Score, frontier: &[Point], known: &[Known]) -> Opt
 }
 
 fn told(s: &decide::Score) -> String {
-    let f = s
-        .stance
-        .foresight
-        .map_or_else(String::new, |f| format!("q{} x{} follow {}", f.level, f.margin, f.follow));
+    let f = s.strategy.forecast.map_or_else(String::new, |f| {
+        format!("q{} x{} correction {}", f.quantile, f.margin, f.level_correction)
+    });
     format!(
-        "x{} {f} hold {}s lean {}: {:.3} % at {:.2} replicas, {:.0} changes, {:.1} reversals",
-        s.stance.headroom,
-        s.stance.hold.as_secs(),
-        s.stance.lean,
+        "x{} {f} window {}s trend {}: {:.3} % at {:.2} replicas, {:.0} changes, {:.1} reversals",
+        s.strategy.headroom,
+        s.strategy.down_stabilization.as_secs(),
+        s.strategy.trend_weight,
         s.violation * 100.0,
         s.replicas,
         s.changes,

@@ -3,21 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use autoscaler::Prepared;
 use decide::{ForecastUse, Policy};
+use forecast::Settings;
 use jiff::Timestamp;
 use rayon::prelude::*;
 use serde::Serialize;
 use series::Series;
 
 use crate::advice::{Advice, advise};
+use crate::baselines::{Contender, Kind};
 use crate::curves::{Curves, Moment, moments};
 use crate::faults::Fault;
+use crate::forecast_log::{learn, of_recording, perfect, settings};
+use crate::foresail::Foresail;
 use crate::frontier::{Point, cost_at, dominating};
-use crate::issued::{Cadence, Issued};
-use crate::lineup::{Contender, Kind};
 use crate::load::{Load, LoadError, Shape};
 use crate::oracle::Oracle;
-use crate::ours::Foresail;
 use crate::replay::{Outcome, Tick, WINDOW, needs, replay, replay_recorded};
 use crate::scaler::Scaler;
 use crate::score::{Score, score};
@@ -36,8 +38,8 @@ pub struct Setup {
     pub policy: Policy,
     /// The world everybody runs in.
     pub world: World,
-    /// How forecasts are issued.
-    pub cadence: Cadence,
+    /// How the load is forecast.
+    pub forecast: Settings,
     /// Who takes part besides Foresail.
     pub contenders: Vec<Contender>,
     /// How much is scored, at most.
@@ -67,7 +69,7 @@ impl Setup {
         Self {
             policy,
             world,
-            cadence: Cadence::default(),
+            forecast: settings(),
             contenders: Contender::all(),
             scored: Duration::from_secs(14 * 86_400),
             warm_up: Duration::from_secs(14 * 86_400),
@@ -94,12 +96,12 @@ impl Setup {
     }
 
     /// The forecasts of the comparison; the same for every start-up time as long as load and telemetry are.
-    pub fn issue(&self, load: &Load) -> Arc<Issued> {
-        let cadence = self.cadence.clone().of_recording(load.history().step());
+    pub fn forecasts(&self, load: &Load) -> Arc<Prepared> {
+        let settings = of_recording(&self.forecast, load.history().step());
         if self.clairvoyant {
-            return Arc::new(Issued::perfect(load, &cadence));
+            return Arc::new(perfect(load, &settings));
         }
-        Arc::new(Issued::run(load, &Observer::new(&self.world), &cadence))
+        Arc::new(learn(load, &Observer::new(&self.world), &settings))
     }
 }
 
@@ -149,7 +151,7 @@ pub struct Comparison {
     /// Load and replicas over time, for charts.
     #[serde(skip)]
     pub curves: Curves,
-    /// Mean model and standing of the forecast at the end.
+    /// The forecast's model at the end, or why there was none.
     pub forecast: String,
 }
 
@@ -175,10 +177,10 @@ struct Job<'a> {
     scaler: Box<dyn Fn() -> Box<dyn Scaler> + Send + Sync + 'a>,
 }
 
-/// Compares on a load with the forecasts issued for it.
-pub fn compare(setup: &Setup, load: &Load, issued: &Arc<Issued>, progress: Progress<'_>) -> Comparison {
+/// Compares on a load with the forecasts made for it.
+pub fn compare(setup: &Setup, load: &Load, forecasts: &Arc<Prepared>, progress: Progress<'_>) -> Comparison {
     let oracle = oracle(setup, load);
-    let jobs = jobs(setup, load, issued);
+    let jobs = jobs(setup, load, forecasts);
     let runs: Vec<(Row, Option<Outcome>)> = jobs
         .par_iter()
         .map(|job| {
@@ -195,7 +197,7 @@ pub fn compare(setup: &Setup, load: &Load, issued: &Arc<Issued>, progress: Progr
             (row, kept.then_some(outcome))
         })
         .collect();
-    assemble(setup, load, issued, &oracle, runs)
+    assemble(setup, load, forecasts, &oracle, runs)
 }
 
 /// The names of all runs of a comparison, in order: as many as [`Progress`] will be called.
@@ -207,8 +209,8 @@ pub fn names(setup: &Setup) -> Vec<String> {
 }
 
 /// Replays every run once more, one after the other, and hands out each decision.
-pub fn record(setup: &Setup, load: &Load, issued: &Arc<Issued>, recorder: &mut dyn FnMut(Tick)) {
-    for job in jobs(setup, load, issued) {
+pub fn record(setup: &Setup, load: &Load, forecasts: &Arc<Prepared>, recorder: &mut dyn FnMut(Tick)) {
+    for job in jobs(setup, load, forecasts) {
         replay_recorded(load, &setup.world, &mut *(job.scaler)(), &job.name, recorder);
     }
 }
@@ -219,9 +221,9 @@ pub fn oracle(setup: &Setup, load: &Load) -> Oracle {
     Oracle::new(&needs(load, &setup.world), WINDOW as f64, restart)
 }
 
-fn jobs<'a>(setup: &'a Setup, load: &'a Load, issued: &'a Arc<Issued>) -> Vec<Job<'a>> {
+fn jobs<'a>(setup: &'a Setup, load: &'a Load, forecasts: &'a Arc<Prepared>) -> Vec<Job<'a>> {
     let ours = move |policy: Policy| -> Box<dyn Scaler> {
-        Box::new(Foresail::new(load, policy, Arc::clone(issued)))
+        Box::new(Foresail::new(load, policy, &setup.forecast, Some(Arc::clone(forecasts))))
     };
     let policy = setup.policy.clone();
     let mut jobs = vec![Job {
@@ -267,7 +269,7 @@ fn point(row: &Row) -> Point {
 fn assemble(
     setup: &Setup,
     load: &Load,
-    issued: &Issued,
+    forecasts: &Prepared,
     oracle: &Oracle,
     runs: Vec<(Row, Option<Outcome>)>,
 ) -> Comparison {
@@ -288,8 +290,8 @@ fn assemble(
         _ => Vec::new(),
     };
     let scored = outcome(FORESAIL).map_or(0, |o| o.need.iter().filter(|n| **n > 0).count());
-    let forecast = issued.last().map_or_else(String::new, |i| match &i.forecast {
-        Ok(_) => i.standing.model.clone(),
+    let forecast = forecasts.last().map_or_else(String::new, |state| match &state.forecast {
+        Ok(_) => state.standing.as_ref().map_or_else(String::new, |s| s.model.clone()),
         Err(refusal) => format!("none ({refusal})"),
     });
     let mut comparison = Comparison {

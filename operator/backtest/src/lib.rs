@@ -5,17 +5,18 @@
 //! in a replay sees the future, and the deciding code is the very code that runs in production.
 
 mod advice;
+mod attribution;
 pub mod baseline;
+mod baselines;
 mod compare;
 mod curves;
 mod faults;
+mod forecast_log;
+mod foresail;
 mod frontier;
 pub mod hpa;
-mod issued;
-mod lineup;
 mod load;
 mod oracle;
-mod ours;
 mod plant;
 mod queue;
 mod random;
@@ -23,7 +24,6 @@ mod replay;
 pub mod report;
 mod scaler;
 mod score;
-mod spent;
 mod suite;
 mod telemetry;
 mod trace;
@@ -31,17 +31,18 @@ mod trace_line;
 mod world;
 
 pub use advice::Advice;
+pub use attribution::Attribution;
+pub use baselines::{Contender, Kind, SWEEP};
 pub use compare::{
     Comparison, FORESAIL, Progress, Row, Setup, USUAL_HPA, compare, names, oracle, record, with_faults,
 };
 pub use curves::{Curves, Moment};
 pub use faults::{Fault, FaultKind, menu};
+pub use forecast_log::settings;
+pub use foresail::Foresail;
 pub use frontier::{Point, cost_at, dominating, pareto, violation_at};
-pub use issued::{Cadence, Issue, Issued};
-pub use lineup::{Contender, Kind, SWEEP};
 pub use load::{Load, LoadError, RUN_IN, Shape};
 pub use oracle::{Best, Oracle};
-pub use ours::{Foresail, Seen, observation};
 pub use plant::{Plant, Second};
 pub use queue::{
     ForesailQueue, HpaLag, KedaLag, Proof, ProofRow, ProofScene, QueueScaler, QueueScore, QueueView,
@@ -50,7 +51,6 @@ pub use queue::{
 pub use replay::{Outcome, Recorder, Tick, WINDOW, needs, replay, replay_recorded};
 pub use scaler::{Answer, PodMetrics, Scaler, View, Why};
 pub use score::{Elasticity, Score, score};
-pub use spent::Spent;
 pub use suite::{Cell, Class, Suite, replay_series};
 pub use telemetry::{Observer, Past, Signal};
 pub use trace::{TraceError, parse_csv, to_series};

@@ -8,11 +8,11 @@ use std::time::Duration;
 use serde::Serialize;
 use series::Series;
 
+use crate::baselines::{Contender, Kind};
 use crate::compare::{Comparison, FORESAIL, Setup, compare};
 use crate::frontier::{Point, cost_at, violation_at};
-use crate::issued::Issued;
-use crate::lineup::{Contender, Kind};
 use crate::load::Load;
+use autoscaler::Prepared;
 
 /// What a series looks like; told from its values alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -154,14 +154,14 @@ pub struct Suite {
     pub cells: Vec<Cell>,
 }
 
-/// Replays one recording at each start-up time with the forecasts `issued` for its `load`. `done` is called after each
+/// Replays one recording at each start-up time with the `forecasts` made for its `load`. `done` is called after each
 /// cell.
 pub fn replay_series(
     name: &str,
     recording: &Series,
     setup: &Setup,
     startups: &[Duration],
-    (load, issued): (&Load, &Arc<Issued>),
+    (load, forecasts): (&Load, &Arc<Prepared>),
     done: &(dyn Fn(&str) + Sync),
 ) -> Vec<Cell> {
     let protections = EQUAL_COST_PROTECTIONS.to_vec();
@@ -170,7 +170,7 @@ pub fn replay_series(
     let mut cells = Vec::new();
     for startup in startups {
         setup.world.startup = crate::world::Startup::around(*startup);
-        let comparison = compare(&setup, load, issued, &|_| {});
+        let comparison = compare(&setup, load, forecasts, &|_| {});
         cells.extend(cell(name, class, &comparison));
         done(name);
     }

@@ -6,9 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use autoscaler::Prepared;
 use backtest::{
-    Answer, Cadence, Comparison, Contender, Fault, FaultKind, Foresail, Issued, Load, Scaler, Setup, Tick,
-    View, compare, menu, replay, replay_recorded,
+    Answer, Comparison, Contender, Fault, FaultKind, Foresail, Load, Scaler, Setup, Tick, View, compare,
+    menu, replay, replay_recorded,
 };
 use decide::{Capacity, Policy, Record};
 use jiff::Timestamp;
@@ -37,13 +38,13 @@ fn setup() -> Setup {
 
 fn run(setup: &Setup, recording: &Series) -> Comparison {
     let load = setup.load(recording).unwrap();
-    let issued = setup.issue(&load);
-    compare(setup, &load, &issued, &|_| {})
+    let forecasts = setup.forecasts(&load);
+    compare(setup, &load, &forecasts, &|_| {})
 }
 
-fn ticks(setup: &Setup, load: &Load, issued: &Arc<Issued>) -> Vec<Tick> {
+fn ticks(setup: &Setup, load: &Load, forecasts: &Arc<Prepared>) -> Vec<Tick> {
     let mut ticks = Vec::new();
-    let mut ours = Foresail::new(load, setup.policy.clone(), Arc::clone(issued));
+    let mut ours = Foresail::new(load, setup.policy.clone(), &setup.forecast, Some(Arc::clone(forecasts)));
     replay_recorded(load, &setup.world, &mut ours, "Foresail", &mut |tick| ticks.push(tick));
     ticks
 }
@@ -66,8 +67,8 @@ fn nobody_sees_the_future() {
     let setup = setup();
     let decisions = |recording: &Series| {
         let load = setup.load(recording).unwrap();
-        let issued = setup.issue(&load);
-        ticks(&setup, &load, &issued).into_iter().map(|t| (t.time, t.desired)).collect::<Vec<_>>()
+        let forecasts = setup.forecasts(&load);
+        ticks(&setup, &load, &forecasts).into_iter().map(|t| (t.time, t.desired)).collect::<Vec<_>>()
     };
     let (a, b) = (decisions(&a), decisions(&b));
     let split = Timestamp::from_second(1_767_571_200 + (noon * DAY) as i64).unwrap();
@@ -88,8 +89,9 @@ fn no_pod_is_removed_on_missing_or_wrong_data() {
     for mut fault in menu(0, 0) {
         (fault.from, fault.to) = (fault.from + 68_400, fault.to + 68_400);
         setup.world.faults = vec![fault];
-        let issued = setup.issue(&load);
-        let mut ours = Foresail::new(&load, setup.policy.clone(), Arc::clone(&issued));
+        let forecasts = setup.forecasts(&load);
+        let mut ours =
+            Foresail::new(&load, setup.policy.clone(), &setup.forecast, Some(Arc::clone(&forecasts)));
         let outcome = replay(&load, &setup.world, &mut ours);
         assert_eq!(outcome.removed_on_bad_data, 0, "{:?}", fault.kind);
     }
@@ -111,8 +113,8 @@ fn a_quiet_prometheus_empties_keda_and_not_us() {
 fn every_recorded_decision_can_be_made_again() {
     let setup = setup();
     let load = setup.load(&recording(|_, v| v)).unwrap();
-    let issued = setup.issue(&load);
-    let ticks = ticks(&setup, &load, &issued);
+    let forecasts = setup.forecasts(&load);
+    let ticks = ticks(&setup, &load, &forecasts);
     for tick in ticks.iter().step_by(97) {
         let line = backtest::line(tick).unwrap();
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
@@ -126,8 +128,8 @@ fn every_recorded_decision_can_be_made_again() {
 fn a_trace_line_tells_the_whole_decision() {
     let setup = setup();
     let load = setup.load(&recording(|_, v| v)).unwrap();
-    let issued = setup.issue(&load);
-    let ticks = ticks(&setup, &load, &issued);
+    let forecasts = setup.forecasts(&load);
+    let ticks = ticks(&setup, &load, &forecasts);
     let value = serde_json::to_value(&ticks[3_000]).unwrap();
     for field in [
         "run",
@@ -146,7 +148,7 @@ fn a_trace_line_tells_the_whole_decision() {
     }
     let candidates = value["candidates"].as_array().unwrap();
     let asks = |source: &str| candidates.iter().any(|c| c[0] == source);
-    // Which of the two answers to the load of now there is depends on the stance that the rehearsal has chosen by then.
+    // Which of the two answers to the load of now there is depends on the strategy that the shadow has chosen by then.
     assert!(asks("Reactive") || asks("Burst"), "{candidates:?}");
     assert!(asks("Predictive") && asks("Keep"), "{candidates:?}");
 }
@@ -165,8 +167,8 @@ fn a_level_shift_is_recovered_from_within_half_an_hour() {
     let shift = 4.5;
     let setup = setup();
     let load = setup.load(&recording(|t, v| if t < shift { v } else { 3.0 * v })).unwrap();
-    let issued = setup.issue(&load);
-    let ticks = ticks(&setup, &load, &issued);
+    let forecasts = setup.forecasts(&load);
+    let ticks = ticks(&setup, &load, &forecasts);
     let at =
         |minutes: f64| Timestamp::from_second(1_767_571_200 + (shift * DAY + minutes * 60.0) as i64).unwrap();
     let span = |from: f64, to: f64| ticks.iter().filter(move |t| t.time >= at(from) && t.time < at(to));
@@ -178,7 +180,7 @@ fn a_level_shift_is_recovered_from_within_half_an_hour() {
     assert!((1.0..1.6).contains(&surplus), "{surplus} times the need");
     // The forecast takes longer, and is left out until it has moved along: its median for the next quarter of an hour is where the load will be.
     let bias = |minutes: f64| -> Option<f64> {
-        let forecast = issued.at(at(minutes))?.forecast.as_ref().ok()?;
+        let forecast = forecasts.at(at(minutes))?.forecast.as_ref().ok()?;
         let (mut foreseen, mut came) = (0.0, 0.0);
         for ahead in [2.0, 5.0, 10.0, 15.0] {
             foreseen += forecast.at(at(minutes + ahead), 0.5)?;
@@ -199,14 +201,18 @@ fn capacity_is_learnt_within_a_tenth_in_a_day_and_never_far_too_high() {
     let mut setup = setup();
     setup.scored = Duration::from_secs(3 * 86_400);
     let load = setup.load(&recording(|_, v| v)).unwrap();
-    let issued = setup.issue(&load);
+    let forecasts = setup.forecasts(&load);
     let declared = {
-        let mut ours = Foresail::new(&load, setup.policy.clone(), Arc::clone(&issued));
+        let mut ours =
+            Foresail::new(&load, setup.policy.clone(), &setup.forecast, Some(Arc::clone(&forecasts)));
         replay(&load, &setup.world, &mut ours)
     };
     setup.policy.metrics[0].target = 50.0;
     setup.policy.metrics[0].capacity = Capacity::Learnt;
-    let mut learner = Watched { ours: Foresail::new(&load, setup.policy, Arc::clone(&issued)), seen: vec![] };
+    let mut learner = Watched {
+        ours: Foresail::new(&load, setup.policy, &setup.forecast, Some(Arc::clone(&forecasts))),
+        seen: vec![],
+    };
     let learnt = replay(&load, &setup.world, &mut learner);
     let highest = learner.seen.iter().copied().fold(0.0, f64::max);
     assert!(highest <= 1.1 * truth, "{highest} is far too high");
@@ -239,20 +245,20 @@ impl Scaler for Watched {
 #[test]
 fn forecasts_are_as_fine_as_the_policy_wants_and_the_recording_allows() {
     let minutes = Duration::from_mins;
-    let wanted = |step| {
-        let mut cadence = Cadence::default();
-        if let Some(step) = step {
-            cadence.settings.step = step;
-        }
-        cadence
+    let step = |wanted: Option<Duration>, every| {
+        let start = "2026-01-05T00:00:00Z".parse().unwrap();
+        let values = (0..4 * 1_440 / every).map(|i| 500.0 + (i % 7) as f64).collect();
+        let recording = Series::new(start, minutes(every), values).unwrap();
+        let mut setup = setup();
+        setup.forecast.step = wanted.unwrap_or(setup.forecast.step);
+        let load = setup.load(&recording).unwrap();
+        setup.forecasts(&load).last().unwrap().forecast.as_ref().unwrap().step()
     };
-    let step = |step, recording| wanted(step).of_recording(minutes(recording)).settings.step;
-    assert_eq!(step(None, 1), minutes(1));
     assert_eq!(step(None, 5), minutes(5));
     assert_eq!(step(None, 60), minutes(5));
     assert_eq!(step(Some(minutes(5)), 1), minutes(5));
     let setup = setup();
-    let issued = setup.issue(&setup.load(&recording(|_, v| v)).unwrap());
-    let issue = issued.last().unwrap().forecast.as_ref().unwrap();
+    let forecasts = setup.forecasts(&setup.load(&recording(|_, v| v)).unwrap());
+    let issue = forecasts.last().unwrap().forecast.as_ref().unwrap();
     assert_eq!(issue.step(), minutes(5));
 }

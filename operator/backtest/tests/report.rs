@@ -31,7 +31,7 @@ fn comparison() -> Comparison {
         Contender::StaticPeak,
     ];
     let load = setup.load(&recording).unwrap();
-    let issued = setup.issue(&load);
+    let issued = setup.forecasts(&load);
     compare(&setup, &load, &Arc::clone(&issued), &|_| {})
 }
 

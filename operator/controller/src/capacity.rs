@@ -4,14 +4,6 @@ use api::v1alpha1::CapacityStatus;
 use decide::capacity::{Gap, Learnt};
 use decide::{Capacity, History, MetricHistory, MetricKind, Policy};
 
-/// What one replica carries of a load, once that is known.
-pub(crate) fn learnt(history: &MetricHistory) -> Option<f64> {
-    match history.capacity.learnt() {
-        Learnt::Known { per_replica, .. } => Some(per_replica),
-        Learnt::Learning { .. } => None,
-    }
-}
-
 /// What is known of each metric that something is learnt for.
 pub(crate) fn status(policy: &Policy, history: Option<&History>) -> Vec<CapacityStatus> {
     let unknown = MetricHistory::default();

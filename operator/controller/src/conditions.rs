@@ -2,7 +2,7 @@
 //! transition time moves only when a status does.
 
 use api::condition::{self as kinds, reason};
-use decide::{LimitReason, MetricKind, Outlook, Policy};
+use decide::{LimitReason, MetricKind, Policy};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use series::{Absence, AbsenceReason, Reading};
@@ -183,13 +183,13 @@ fn forecast_active(decided: &Decided) -> Finding {
     {
         return finding(false, "Off".to_owned(), "forecasts are switched off".to_owned());
     }
-    let unknown = record.observation.metrics.iter().find_map(|m| match &m.outlook {
-        Outlook::Unknown { reason, message } if record.policy.metric(&m.name).is_some_and(|p| p.forecast) => {
-            Some((reason.clone(), format!("{}: {message}", m.name)))
+    let unknown = record.observation.metrics.iter().find_map(|m| match &m.forecast {
+        Err(refusal) if record.policy.metric(&m.name).is_some_and(|p| p.forecast) => {
+            Some((refusal.reason.to_string(), format!("{}: {}", m.name, refusal.message)))
         }
         _ => None,
     });
-    let some = record.observation.metrics.iter().any(|m| matches!(m.outlook, Outlook::Forecast(_)));
+    let some = record.observation.metrics.iter().any(|m| m.forecast.is_ok());
     if record.recommendation.is_forecast_active() && some {
         return finding(
             true,
@@ -202,7 +202,7 @@ fn forecast_active(decided: &Decided) -> Finding {
     {
         return finding(false, word, message);
     }
-    let word = record.recommendation.stance_reason.to_string();
+    let word = record.recommendation.strategy_reason.to_string();
     let message = "the forecast is watched and not acted on".to_owned();
     finding(false, word, message)
 }
@@ -258,7 +258,8 @@ mod tests {
         let plan = decide::plan(policy.mode, None, &record.recommendation, at(100));
         let sentence = sentence(&record.recommendation);
         let pods = PodCount::default();
-        let decided = Decided { record, plan, actuation, pods, sentence, notes: Vec::new() };
+        let forecasts = Vec::new();
+        let decided = Decided { record, plan, forecasts, actuation, pods, sentence, notes: Vec::new() };
         conditions(&[], &Outcome::Decided(Box::new(decided)), Some(1), at(100))
     }
 

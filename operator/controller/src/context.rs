@@ -14,11 +14,12 @@ use telemetry::metrics::Metrics;
 use tokio::sync::watch;
 
 use crate::claims::Claims;
-use crate::foresee::Workshop;
+use crate::fits::FitPool;
 use crate::lease::Leadership;
 use crate::memory::Memory;
 use crate::owners::Hpas;
 use crate::pods::Pods;
+use crate::recordings::Recordings;
 use crate::secrets::Secrets;
 use crate::target::Targets;
 
@@ -37,6 +38,8 @@ pub struct Settings {
     pub pods_per_minute: Option<u32>,
     /// The longest one reading may take.
     pub deadline: Duration,
+    /// What is recorded of policies, and where; nothing where `None`.
+    pub recordings: Option<Recordings>,
     /// The name of this instance.
     pub instance: String,
     /// Foresail's version.
@@ -53,6 +56,7 @@ impl Settings {
             concurrency: 32,
             pods_per_minute: None,
             deadline: Duration::from_secs(10),
+            recordings: None,
             instance: instance.into(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
@@ -70,7 +74,7 @@ pub(crate) struct Context {
     pub(crate) hpas: Hpas,
     pub(crate) claims: Claims,
     pub(crate) memory: Memory,
-    pub(crate) workshop: Workshop,
+    pub(crate) fits: FitPool,
     pub(crate) budget: Budget,
     pub(crate) metrics: Metrics,
     pub(crate) recorder: Recorder,
@@ -110,7 +114,7 @@ impl Context {
             hpas: Hpas::default(),
             claims: Claims::default(),
             memory: Memory::default(),
-            workshop: Workshop::new(2, metrics.clone()),
+            fits: FitPool::new(2, metrics.clone()),
             budget: Budget::new(settings.pods_per_minute, Timestamp::now()),
             recorder: Recorder::new(client.clone(), reporter),
             client,
@@ -127,9 +131,9 @@ impl Context {
         self.leadership.borrow().holds()
     }
 
-    /// A number in 0 to 1 that stays the same for a name: when in an hour or a tick its turn is.
-    pub(crate) fn phase(&self, name: &str) -> f64 {
-        phase(&(name, &self.settings.instance))
+    /// A number in 0 to 1 that stays the same for a policy, on every instance: where in the day its fits lie.
+    pub(crate) fn place(uid: &str) -> f64 {
+        phase(&uid)
     }
 
     /// How long to wait until the turn of `uid` comes again: each policy keeps its own place in the interval, so that

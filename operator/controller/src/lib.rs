@@ -5,8 +5,8 @@
 //! page. What this crate refuses to know: how a forecast or a decision is made, and who reads the snapshot.
 //!
 //! One look at a policy runs through the modules in this order:
-//! [`validate`] (raw spec to intent, once per generation), `observe` (target, pods, metrics), `foresee` (forecasts),
-//! `decide` (the crate of that name), [`actuate`] (the only writer), `report` (status, events, series, snapshot).
+//! [`validate`] (raw spec to intent, once per generation), `observe` (target, pods, metrics), the crate
+//! `autoscaler` (forecasts and the decision), [`actuate`] (the only writer), `report` (status, events, series, snapshot).
 
 pub mod actuate;
 mod calendars;
@@ -16,7 +16,7 @@ mod claims;
 pub mod conditions;
 mod context;
 pub mod error;
-mod foresee;
+mod fits;
 pub mod lease;
 mod memory;
 pub mod meter;
@@ -28,14 +28,15 @@ pub mod pods;
 mod protect;
 mod queues;
 mod reconcile;
+mod recordings;
 mod report;
 pub mod runtime;
 pub mod secrets;
 mod signals;
-mod startups;
 mod status;
 pub mod target;
 pub mod validate;
 
 pub use context::Settings;
+pub use recordings::Recordings;
 pub use runtime::{Progress, Wiring, run};

@@ -20,6 +20,8 @@ pub struct Decided {
     pub record: decide::Record,
     /// What was to be done.
     pub plan: decide::Plan,
+    /// How each metric's forecast stands, in the policy's order.
+    pub forecasts: Vec<autoscaler::ForecastState>,
     /// What was done.
     pub actuation: Actuation,
     /// The pods of the target.

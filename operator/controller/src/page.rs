@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use decide::{Outlook, Source};
+use autoscaler::{ForecastState, score_at};
+use decide::Source;
 use health::snapshot as page;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use series::{Reading, time};
 
 use crate::actuate::{Actuation, Skip};
-use crate::foresee::{View, score_at};
 use crate::memory::PolicyMemory;
 use crate::outcome::{Decided, driver};
 use crate::validate::{Intent, SignalSource};
@@ -19,7 +19,6 @@ pub(crate) fn decided(
     memory: &PolicyMemory,
     intent: &Intent,
     decided: &Decided,
-    views: &[View],
     conditions: &[Condition],
     next_change: Option<&page::NextChange>,
     trace_id: Option<String>,
@@ -27,7 +26,7 @@ pub(crate) fn decided(
     let record = &decided.record;
     let recommendation = &record.recommendation;
     let mut metrics: Vec<page::MetricSnapshot> =
-        (0..intent.signals.len()).map(|i| metric(memory, intent, decided, views, i)).collect();
+        (0..intent.signals.len()).map(|i| metric(memory, intent, decided, i)).collect();
     // The driving metric first.
     if let Some(driving) = &recommendation.driver.metric {
         metrics.sort_by_key(|m| *m.name != **driving);
@@ -94,10 +93,12 @@ pub(crate) fn bare(
         next_change: None,
         startup: None,
         lead_time_seconds: 0,
-        saved: memory.ledger.since.map(|since| page::Saved {
-            replica_hours: memory.ledger.seconds / 3_600.0,
-            against: format!("{} replicas all the time", memory.ledger.peak().unwrap_or(0)),
-            since,
+        saved: memory.autoscaler.as_ref().map(|a| a.savings()).and_then(|savings| {
+            Some(page::Saved {
+                replica_hours: savings.seconds / 3_600.0,
+                against: format!("{} replicas all the time", savings.peak().unwrap_or(0)),
+                since: savings.since?,
+            })
         }),
         backtest: None,
         updated: now,
@@ -126,13 +127,7 @@ fn condition(condition: &Condition) -> page::ConditionSnapshot {
     }
 }
 
-fn metric(
-    memory: &PolicyMemory,
-    intent: &Intent,
-    decided: &Decided,
-    views: &[View],
-    index: usize,
-) -> page::MetricSnapshot {
+fn metric(memory: &PolicyMemory, intent: &Intent, decided: &Decided, index: usize) -> page::MetricSnapshot {
     let signal = &intent.signals[index];
     let record = &decided.record;
     let recommendation = &record.recommendation;
@@ -155,7 +150,7 @@ fn metric(
             })
         })
         .collect();
-    let view = views.get(index);
+    let state = decided.forecasts.get(index);
     page::MetricSnapshot {
         name: Arc::from(signal.name.as_str()),
         query: match &signal.source {
@@ -171,8 +166,8 @@ fn metric(
         recent: kept.and_then(|k| k.chart.series()),
         capacity: kept.and_then(|k| k.capacity.series()),
         hindcast: kept.and_then(|k| k.hindcast.series()),
-        forecast: view.and_then(|v| v.drawn.clone()),
-        standing: view.map(|v| standing(v, decided)),
+        forecast: state.and_then(|s| s.forecast.as_ref().ok()).map(|f| f.as_ref().clone()),
+        standing: state.map(|s| standing(s, decided)),
     }
 }
 
@@ -187,15 +182,15 @@ fn kind(source: Source) -> &'static str {
     }
 }
 
-fn standing(view: &View, decided: &Decided) -> page::Standing {
+fn standing(state: &ForecastState, decided: &Decided) -> page::Standing {
     let recommendation = &decided.record.recommendation;
-    let active = recommendation.is_forecast_active() && matches!(view.outlook, Outlook::Forecast(_));
-    let (reason, message) = match &view.outlook {
-        Outlook::Unknown { reason, message } => (reason.clone(), message.clone()),
-        Outlook::Forecast(_) if active => ("Active".to_owned(), String::new()),
-        Outlook::Forecast(_) => (recommendation.stance_reason.to_string(), String::new()),
+    let active = recommendation.is_forecast_active() && state.forecast.is_ok();
+    let (reason, message) = match &state.forecast {
+        Err(refusal) => (refusal.reason.to_string(), refusal.message.clone()),
+        Ok(_) if active => ("Active".to_owned(), String::new()),
+        Ok(_) => (recommendation.strategy_reason.to_string(), String::new()),
     };
-    let record = view.record.as_ref();
+    let record = state.standing.as_deref();
     let score = record.and_then(|r| score_at(r, recommendation.lead));
     page::Standing {
         active,
@@ -259,26 +254,24 @@ pub(crate) fn entry(
 
 /// The next change that the forecast expects: the first step whose need isn't the present target, one lead time
 /// earlier for a rise.
-pub(crate) fn next_change(decided: &Decided, intent: &Intent, views: &[View]) -> Option<page::NextChange> {
+pub(crate) fn next_change(decided: &Decided, intent: &Intent) -> Option<page::NextChange> {
     let recommendation = &decided.record.recommendation;
-    let foresight = recommendation.stance.foresight?;
+    let params = recommendation.strategy.forecast?;
     let (now, target) = (decided.record.now, recommendation.target);
     let need = |value: f64, per_replica: f64| {
-        let replicas = (value * foresight.margin / per_replica).ceil().max(0.0) as u32;
+        let replicas = (value * params.margin / per_replica).ceil().max(0.0) as u32;
         replicas.clamp(recommendation.effective_min, recommendation.effective_max)
     };
     // For each step the largest need over the metrics.
     let mut needs: std::collections::BTreeMap<Timestamp, (u32, &str)> = std::collections::BTreeMap::new();
-    for (index, view) in views.iter().enumerate() {
-        let (Outlook::Forecast(forecast), Some(metric)) =
-            (&view.outlook, decided.record.policy.metrics.get(index))
-        else {
+    for (index, state) in decided.forecasts.iter().enumerate() {
+        let (Ok(forecast), Some(metric)) = (&state.forecast, decided.record.policy.metrics.get(index)) else {
             continue;
         };
         if metric.kind != decide::MetricKind::AverageValue {
             continue;
         }
-        for (at, value) in forecast.path(foresight.level).filter(|(at, _)| *at > now) {
+        for (at, value) in forecast.path(params.quantile).filter(|(at, _)| *at > now) {
             let entry = needs.entry(at).or_insert((0, intent.signals[index].name.as_str()));
             let replicas = need(value, metric.target);
             if replicas > entry.0 {

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use autoscaler::StartUp;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use kube::core::{Selector, SelectorExt};
@@ -26,7 +27,8 @@ pub(crate) struct PodFacts {
     finished: bool,
     unschedulable: bool,
     crash_looping: bool,
-    startup: Option<Duration>,
+    /// Its first way to Ready.
+    startup: Option<StartUp>,
 }
 
 impl PodFacts {
@@ -41,7 +43,8 @@ impl PodFacts {
         // A restarted container has been ready before; its second way there is shorter and says nothing.
         let startup = match (created, ready) {
             (Some(created), Some((true, Some(since)))) if restarts == 0 => {
-                Some(time::since(since, created)).filter(|d| *d <= LONGEST_STARTUP)
+                let took = time::since(since, created);
+                (took <= LONGEST_STARTUP).then_some(StartUp { ready: since, took })
             }
             _ => None,
         };
@@ -97,8 +100,8 @@ pub struct PodCount {
     pub crash_looping: u32,
     /// Pods of more than one revision are there.
     pub rollout: bool,
-    /// How long ready pods took from creation to Ready: pod UID and time.
-    pub startups: Vec<(String, Duration)>,
+    /// When ready pods became so, and how long that took from their creation.
+    pub startups: Vec<StartUp>,
 }
 
 type ByName = HashMap<String, PodFacts>;
@@ -146,7 +149,7 @@ impl Pods {
         for pod in pods.filter(|p| !p.terminating && !p.finished && selector.matches(&p.labels)) {
             if pod.ready {
                 count.ready += 1;
-                count.startups.extend(pod.startup.map(|d| (pod.uid.clone(), d)));
+                count.startups.extend(pod.startup);
             } else if pod.crash_looping {
                 count.crash_looping += 1;
             } else {
@@ -177,7 +180,14 @@ impl Pods {
 fn put(all: &mut HashMap<String, ByName>, pod: &Pod) {
     let Some(name) = pod.metadata.name.clone() else { return };
     let namespace = pod.metadata.namespace.clone().unwrap_or_default();
-    all.entry(namespace).or_default().insert(name, PodFacts::of(pod));
+    let pods = all.entry(namespace).or_default();
+    let mut facts = PodFacts::of(pod);
+    // Readiness that went and came back is no start-up.
+    if let Some(before) = pods.get(&name).filter(|before| before.uid == facts.uid && before.startup.is_some())
+    {
+        facts.startup = before.startup;
+    }
+    pods.insert(name, facts);
 }
 
 /// A pod without what is never looked at, for the time between list and swap.
@@ -296,7 +306,8 @@ mod tests {
         ]);
         let count = pods.count("shop", &selector("app=web").unwrap());
         assert_eq!((count.ready, count.pending, count.unschedulable, count.crash_looping), (1, 2, 1, 1));
-        assert_eq!(count.startups, [("a".to_owned(), Duration::from_secs(42))]);
+        let took: Vec<_> = count.startups.iter().map(|s| s.took).collect();
+        assert_eq!(took, [Duration::from_secs(42)]);
         assert!(!count.rollout);
         assert_eq!(pods.count("shop", &selector("app=other").unwrap()), PodCount::default());
         assert_eq!(pods.count("elsewhere", &selector("app=web").unwrap()), PodCount::default());

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::condition::reason;
-use api::v1alpha1::{AutoscalePolicy, AutoscalePolicyStatus};
+use api::v1alpha1::AutoscalePolicy;
+use autoscaler::{Applied, Inputs, Recorded, Saved, Setup};
 use health::snapshot::PolicyKey;
 use jiff::Timestamp;
 use kube::core::DeserializeGuard;
@@ -15,12 +16,12 @@ use telemetry::metrics::{Outcome as Ended, Step};
 use tracing::Instrument as _;
 use tracing::field::Empty;
 
-use crate::actuate::{Actuation, actuate};
+use crate::actuate::{Actuation, Skip, actuate};
 use crate::calendars;
 use crate::context::Context;
 use crate::error::Refusal;
-use crate::foresee::View;
-use crate::memory::{Ledger, PolicyMemory, Promise};
+use crate::fits::{FitPool, Inbox};
+use crate::memory::{PendingForecast, PolicyMemory};
 use crate::observe::{Observed, observe};
 use crate::outcome::{Decided, Note, Outcome, driver, sentence};
 use crate::owners::Claim;
@@ -28,7 +29,7 @@ use crate::protect::protect;
 use crate::report::{Subject, report};
 use crate::signals::Maker;
 use crate::target::Scale;
-use crate::validate::{Intent, Invalid, NO_MAXIMUM, Target, unknown_fields, validate};
+use crate::validate::{Intent, Invalid, Target, unknown_fields, validate};
 
 /// A policy as it was read: one whose spec can't be read at all must not stop the others.
 pub(crate) type Guarded = DeserializeGuard<AutoscalePolicy>;
@@ -69,20 +70,22 @@ pub(crate) async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Re
 }
 
 async fn look(context: &Context, memory: &mut PolicyMemory, object: &Guarded, uid: &str, begun: Instant) {
-    let now = Timestamp::now();
-    restore(context, memory, object, uid);
+    // What is stored of a moment are its milliseconds.
+    let now = Timestamp::from_millisecond(Timestamp::now().as_millisecond()).unwrap_or(Timestamp::UNIX_EPOCH);
+    restore(memory, object);
     let generation = object.meta().generation;
     let intent = check(context, memory, object);
-    let (outcome, views) = match &intent {
-        Err(refusal) => (Outcome::Refused(refusal.clone()), Vec::new()),
+    let outcome = match &intent {
+        Err(refusal) => Outcome::Refused(refusal.clone()),
         Ok(intent) => {
             let claim = claim(object);
             context.claims.note(uid, &memory.key.namespace, &intent.target, claim.clone());
             memory.target = Some(intent.target.clone());
             let notes = notes(object);
-            match evaluate(context, memory, intent, generation, &claim, notes, now).await {
-                Ok((decided, views)) => (Outcome::Decided(Box::new(decided)), views),
-                Err(refusal) => (Outcome::Refused(refusal), Vec::new()),
+            let look = Look { generation, claim: &claim, uid, now };
+            match evaluate(context, memory, intent, &look, notes).await {
+                Ok(decided) => Outcome::Decided(Box::new(decided)),
+                Err(refusal) => Outcome::Refused(refusal),
             }
         }
     };
@@ -90,16 +93,13 @@ async fn look(context: &Context, memory: &mut PolicyMemory, object: &Guarded, ui
         if memory.is_news("logged", &refusal.message) {
             tracing::info!(policy = %memory.key, reason = refusal.reason, "{}", refusal.message);
         }
-        memory.expected = None;
+        if let Some(autoscaler) = &mut memory.autoscaler {
+            autoscaler.applied(now, Applied::Unknown);
+        }
     }
     mark(&outcome);
-    let subject = Subject {
-        reference: object.object_ref(&()),
-        generation,
-        intent: intent.as_deref().ok(),
-        views: &views,
-        begun,
-    };
+    let subject =
+        Subject { reference: object.object_ref(&()), generation, intent: intent.as_deref().ok(), begun };
     report(context, memory, &subject, &outcome, now).instrument(tracing::info_span!("report")).await;
 }
 
@@ -151,24 +151,52 @@ pub(crate) fn note_claim(context: &Context, object: &Guarded) {
     context.claims.note(&uid, &namespace, &target, claim(object));
 }
 
-/// The first look takes over what an earlier life left in the status.
-fn restore(context: &Context, memory: &mut PolicyMemory, object: &Guarded, uid: &str) {
-    let found = context.memory.take_found(uid);
+/// The first look takes over what the status says of the time before.
+fn restore(memory: &mut PolicyMemory, object: &Guarded) {
     if memory.written.is_some() {
         return;
     }
-    let mut status = object.0.as_ref().ok().and_then(|p| p.status.clone()).unwrap_or_default();
-    if let Some(decision) = &mut status.decision {
-        decision.record = found;
-    }
-    memory.ledger = Ledger::restore(status.saved.as_ref());
+    let status = object.0.as_ref().ok().and_then(|p| p.status.clone()).unwrap_or_default();
     for (subject, kind) in [("ready", api::condition::READY), ("forecast", api::condition::FORECAST_ACTIVE)] {
         if let Some(c) = status.conditions.iter().find(|c| c.type_ == kind) {
-            memory.told.insert(subject, format!("{} {}", c.status, c.reason));
+            memory.announced.insert(subject, format!("{} {}", c.status, c.reason));
         }
     }
     // Written long ago: the next status is compared with it, and due as soon as it differs.
     memory.written = Some((status, Timestamp::UNIX_EPOCH));
+}
+
+/// The autoscaler of this policy: as it was, changed where the spec has, or restored from what was learned before.
+fn set_up(context: &Context, memory: &mut PolicyMemory, intent: &Intent, generation: Option<i64>, uid: &str) {
+    let setup = || Setup {
+        policy: intent.policy.clone(),
+        pause: intent.pause.clone(),
+        signals: intent.signals.iter().map(|signal| signal.spec(intent)).collect(),
+        place: Context::place(uid),
+    };
+    let key = memory.key.clone();
+    let sink = || context.settings.recordings.as_ref()?.sink(&key);
+    let learned = context.memory.take_learned(uid);
+    if let Some(autoscaler) = &mut memory.autoscaler {
+        // Another instance led meanwhile: what it left counts.
+        if let Some(saved) = learned.and_then(Saved::read) {
+            autoscaler.adopt(saved);
+        }
+        if memory.set_up_for != generation || generation.is_none() {
+            autoscaler.change(setup());
+        }
+    } else {
+        let saved = learned.and_then(Saved::read).unwrap_or_default();
+        memory.autoscaler = Some(Recorded::restore(setup(), saved, sink()));
+    }
+    memory.set_up_for = generation;
+    // A full recording ends, and the next begins as after a restart.
+    if let Some(full) = memory.autoscaler.take_if(|a| a.is_full()) {
+        let saved = serde_json::to_value(full.saved()).ok().and_then(Saved::read).unwrap_or_default();
+        memory.inbox = Inbox::default();
+        memory.reading.clear();
+        memory.autoscaler = Some(Recorded::restore(setup(), saved, sink()));
+    }
 }
 
 /// The validate step, once per generation.
@@ -205,136 +233,167 @@ fn notes(object: &Guarded) -> Vec<Note> {
         .collect()
 }
 
+/// One look at a policy.
+struct Look<'a> {
+    generation: Option<i64>,
+    claim: &'a Claim,
+    uid: &'a str,
+    now: Timestamp,
+}
+
 /// From a checked policy to a decision that was carried out, or a refusal.
 async fn evaluate(
     context: &Context,
     memory: &mut PolicyMemory,
     intent: &Intent,
-    generation: Option<i64>,
-    claim: &Claim,
+    look: &Look<'_>,
     mut notes: Vec<Note>,
-    now: Timestamp,
-) -> Result<(Decided, Vec<View>), Refusal> {
+) -> Result<Decided, Refusal> {
+    let now = look.now;
     let namespace = memory.key.namespace.to_string();
-    let target = &intent.target;
-    if let Some(refusal) = context.claims.better_than(claim, &namespace, target) {
-        return Err(refusal);
-    }
-    if !target.is_hpa()
-        && let Some(refusal) = context.hpas.owner(&namespace, target)
-    {
-        return Err(refusal);
-    }
-    let reading = Instant::now();
-    let scale = context.targets.read(&namespace, target).instrument(tracing::info_span!("observe")).await?;
-    context.metrics.step(Step::Observe, reading.elapsed().as_secs_f64());
-    let mut policy = bounded(intent, &scale)?;
-    let calendars = context.calendars.borrow().clone();
-    let said = calendars::ask(&calendars, &namespace, &memory.key.name, &intent.calendars, now);
-    policy.calendar = said.windows;
-    let missing = |name: &String| Note::new("CalendarMissing", format!("there is no ScalingCalendar {name}"));
-    notes.extend(said.missing.iter().map(missing));
+    let scale = target(context, &namespace, intent, look.claim).await?;
+    let bounds = bounds(intent, &scale)?;
     let maker = Maker {
         pool: &context.pool,
         secrets: &context.secrets,
         default_address: context.settings.prometheus_url.as_deref(),
         deadline: context.settings.deadline,
     };
-    memory.sources = Some(maker.make(&namespace, intent, generation, memory.sources.take()).await);
-    let Observed { mut observation, pods, views, notes: seen } =
+    memory.sources = Some(maker.make(&namespace, intent, look.generation, memory.sources.take()).await);
+    set_up(context, memory, intent, look.generation, look.uid);
+    let Observed { mut inputs, pods, notes: seen } =
         observe(context, memory, intent, &scale, now).instrument(tracing::info_span!("read")).await;
     notes.extend(seen);
+    let calendars = context.calendars.borrow().clone();
+    let said = calendars::ask(&calendars, &namespace, &memory.key.name, &intent.calendars, now);
+    let missing = |name: &String| Note::new("CalendarMissing", format!("there is no ScalingCalendar {name}"));
+    notes.extend(said.missing.iter().map(missing));
+    inputs.calendar = said.windows;
+    inputs.bounds = bounds;
     if let Some(what) = said.hold {
-        observation.health = decide::Health::Unhealthy { what };
+        inputs.health = decide::Health::Unhealthy { what };
     }
-    let deciding = Instant::now();
-    let history = history(memory, &observation, now);
-    let (record, mut history) =
-        tracing::info_span!("decide").in_scope(|| decide::Record::make(&policy, &observation, &history, now));
-    let plan = decide::plan(policy.mode, intent.pause.as_ref(), &record.recommendation, now);
-    context.metrics.step(Step::Decide, deciding.elapsed().as_secs_f64());
-    expect(memory, intent, &record, &views);
 
+    let deciding = Instant::now();
+    let decided = decide(context, memory, &inputs, now)?;
+    context.metrics.step(Step::Decide, deciding.elapsed().as_secs_f64());
+    expect(memory, intent, &decided);
+    let actuation = carry_out(context, memory, intent, &scale, &decided, now).await;
+    let autoscaler::Decided { record, plan, forecasts } = decided;
+    let sentence = sentence(&record.recommendation);
+    if let Actuation::Applied(applied) = &actuation {
+        context.budget.take(now, applied.to().saturating_sub(applied.from()));
+        tracing::info!(policy = %memory.key, from = applied.from(), to = applied.to(), "scaled: {sentence}");
+    }
+    Ok(Decided { record, plan, forecasts, actuation, pods, sentence, notes })
+}
+
+/// The target's scale, where it is this policy's to drive.
+async fn target(
+    context: &Context,
+    namespace: &str,
+    intent: &Intent,
+    claim: &Claim,
+) -> Result<Scale, Refusal> {
+    let target = &intent.target;
+    if let Some(refusal) = context.claims.better_than(claim, namespace, target) {
+        return Err(refusal);
+    }
+    if !target.is_hpa()
+        && let Some(refusal) = context.hpas.owner(namespace, target)
+    {
+        return Err(refusal);
+    }
+    let reading = Instant::now();
+    let scale = context.targets.read(namespace, target).instrument(tracing::info_span!("observe")).await?;
+    context.metrics.step(Step::Observe, reading.elapsed().as_secs_f64());
+    Ok(scale)
+}
+
+/// Takes over what came of work in the background, decides, and starts what is due.
+fn decide(
+    context: &Context,
+    memory: &mut PolicyMemory,
+    inputs: &Inputs,
+    now: Timestamp,
+) -> Result<autoscaler::Decided, Refusal> {
+    let Some(autoscaler) = &mut memory.autoscaler else {
+        return Err(Refusal::transient(reason::INVALID_SPEC, "nothing is set up to decide"));
+    };
+    let histories = FitPool::take_over(autoscaler, &memory.inbox, &mut memory.reading, now);
+    for (metric, history) in histories {
+        // The past of a queue is that of its arrivals; what it held then isn't known.
+        let policy = autoscaler.setup().policy.metrics.get(metric);
+        if let Some(policy) = policy.filter(|m| !matches!(m.kind, decide::MetricKind::Backlog(_))) {
+            memory.signals.entry(policy.name.clone()).or_default().chart.seed(&history);
+        }
+    }
+    let decided = tracing::info_span!("decide").in_scope(|| autoscaler.step(inputs, now));
+    context.fits.tend(autoscaler, memory.sources.as_ref(), &memory.inbox, &mut memory.reading, now);
+    Ok(decided)
+}
+
+/// Carries the plan out, and tells the autoscaler what came of it.
+async fn carry_out(
+    context: &Context,
+    memory: &mut PolicyMemory,
+    intent: &Intent,
+    scale: &Scale,
+    decided: &autoscaler::Decided,
+    now: Timestamp,
+) -> Actuation {
     let acting = Instant::now();
+    let namespace = memory.key.namespace.to_string();
+    let plan = &decided.plan;
     let carry_out = async {
         if context.leads() {
-            protect(&context.client, &namespace, memory.sources.as_ref(), &scale, &plan, now).await?;
+            protect(&context.client, &namespace, memory.sources.as_ref(), scale, plan, now).await?;
         }
-        Ok(actuate(&context.client, &namespace, target, &scale, &plan, &|| context.leads()).await)
+        let leads = || context.leads();
+        Ok(actuate(&context.client, &namespace, &intent.target, scale, plan, &leads).await)
     };
     let actuation =
         carry_out.instrument(tracing::info_span!("actuate")).await.unwrap_or_else(Actuation::Refused);
     context.metrics.step(Step::Actuate, acting.elapsed().as_secs_f64());
-    let sentence = sentence(&record.recommendation);
-    if let Actuation::Applied(applied) = &actuation {
-        history.scaled(now, applied.from(), applied.to());
-        context.budget.take(now, applied.to().saturating_sub(applied.from()));
-        tracing::info!(policy = %memory.key, from = applied.from(), to = applied.to(), "scaled: {sentence}");
+    let applied = match &actuation {
+        Actuation::Applied(applied) => Applied::Yes { from: applied.from(), to: applied.to() },
+        Actuation::Skipped(Skip::Overtaken { now }) => Applied::No { replicas: *now },
+        Actuation::Skipped(_) | Actuation::Refused(_) => {
+            Applied::No { replicas: decided.record.recommendation.current }
+        }
+    };
+    if let Some(autoscaler) = &mut memory.autoscaler {
+        autoscaler.applied(now, applied);
     }
-    memory.history = Some(history);
-    let decided = Decided { record, plan, actuation, pods, sentence, notes };
-    memory.expected = Some(decided.replicas());
-    Ok((decided, views))
+    actuation
 }
 
-/// The policy with the bounds that its target adds: an HPA has a maximum, and a floor of its owner's.
-fn bounded(intent: &Intent, scale: &Scale) -> Result<decide::Policy, Refusal> {
-    let mut policy = intent.policy.clone();
-    let Some(hpa) = scale.hpa else { return Ok(policy) };
-    policy.max_replicas = policy.max_replicas.min(hpa.max_replicas);
-    policy.min_replicas = policy.min_replicas.max(hpa.original_floor);
-    if policy.min_replicas > policy.max_replicas {
-        let max =
-            if intent.policy.max_replicas == NO_MAXIMUM { hpa.max_replicas } else { policy.max_replicas };
+/// The bounds where the target narrows the policy's: an HPA has a maximum, and a floor of its owner's.
+fn bounds(intent: &Intent, scale: &Scale) -> Result<Option<(u32, u32)>, Refusal> {
+    let Some(hpa) = scale.hpa else { return Ok(None) };
+    let max = intent.policy.max_replicas.min(hpa.max_replicas);
+    let min = intent.policy.min_replicas.max(hpa.original_floor);
+    if min > max {
         return Err(Refusal::new(
             reason::INVALID_SPEC,
             format!(
-                "a floor of {} is above the maximum of {max}; lower spec.minReplicas or the HPA's minReplicas, or raise \
-                 the maximum",
-                policy.min_replicas
+                "a floor of {min} is above the maximum of {max}; lower spec.minReplicas or the HPA's minReplicas, or raise \
+                 the maximum"
             ),
         ));
     }
-    Ok(policy)
-}
-
-/// What earlier decisions left: from memory, or from the status of an earlier life. Whoever starts anew takes the
-/// replicas that are there for the last recommendation, so that nothing jumps because of a restart.
-fn history(memory: &mut PolicyMemory, observation: &decide::Observation, now: Timestamp) -> decide::History {
-    if let Some(history) = memory.history.take() {
-        return history;
-    }
-    let status = memory.written.as_mut().map(|(status, _)| status);
-    let mut history = status.and_then(recorded).unwrap_or_default();
-    let spec = observation.replicas.spec;
-    history.recommendations.push(decide::Run { from: now, to: now, replicas: spec });
-    history.supplied.push(decide::Run { from: now, to: now, replicas: spec });
-    history
-}
-
-/// The history after the decision that the status records.
-fn recorded(status: &mut AutoscalePolicyStatus) -> Option<decide::History> {
-    let record: decide::Record = serde_json::from_value(status.decision.as_mut()?.record.take()?).ok()?;
-    let next = decide::recommend(&record.policy, &record.observation, &record.history, record.now);
-    let mut history = next.history;
-    if let Some(scaled) =
-        status.last_scale_time.as_ref().filter(|t| t.0.as_second() >= record.now.as_second())
-    {
-        history.scaled(scaled.0, record.recommendation.current, record.recommendation.target);
-    }
-    Some(history)
+    Ok(Some((min, max)))
 }
 
 /// Keeps what is forecast for one lead time from now, to be shown beside what comes.
-fn expect(memory: &mut PolicyMemory, intent: &Intent, record: &decide::Record, views: &[View]) {
+fn expect(memory: &mut PolicyMemory, intent: &Intent, decided: &autoscaler::Decided) {
+    let record = &decided.record;
     let due = series::time::after(record.now, record.recommendation.lead.max(Duration::from_mins(1)));
-    for (signal, view) in intent.signals.iter().zip(views) {
-        let at = |level| view.drawn.as_ref().and_then(|f| f.at(due, level));
-        let level = record.recommendation.stance.foresight.map_or(record.policy.protection, |f| f.level);
-        let promise = at(0.5).map(|median| Promise { median, upper: at(level) });
-        if let Some(kept) = memory.signals.get_mut(&signal.name) {
-            kept.promise(record.now, due, promise);
-        }
+    let level = record.recommendation.strategy.forecast.map_or(record.policy.protection, |f| f.quantile);
+    for (signal, state) in intent.signals.iter().zip(&decided.forecasts) {
+        let at = |level| state.forecast.as_ref().ok().and_then(|f| f.at(due, level));
+        let forecast = at(0.5).map(|median| PendingForecast { median, upper: at(level) });
+        memory.signals.entry(signal.name.clone()).or_default().expect(record.now, due, forecast);
     }
 }
 

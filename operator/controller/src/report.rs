@@ -6,6 +6,7 @@
 use std::time::Instant;
 
 use api::v1alpha1::{AutoscalePolicy, AutoscalePolicyStatus};
+use autoscaler::{ForecastState, score_at};
 use health::snapshot::NextChange;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -20,7 +21,6 @@ use crate::actuate::{Actuation, FIELD_MANAGER, Skip};
 use crate::capacity;
 use crate::context::Context;
 use crate::error::{is_not_found, say};
-use crate::foresee::{View, score_at};
 use crate::memory::PolicyMemory;
 use crate::meter;
 use crate::outcome::{Decided, Note, Outcome};
@@ -36,8 +36,6 @@ pub(crate) struct Subject<'a> {
     pub(crate) generation: Option<i64>,
     /// What the spec means, where it could be read.
     pub(crate) intent: Option<&'a Intent>,
-    /// The forecasts of the metrics, in their order.
-    pub(crate) views: &'a [View],
     /// When the evaluation began.
     pub(crate) begun: Instant,
 }
@@ -53,7 +51,7 @@ pub(crate) async fn report(
     let begun = Instant::now();
     let trace_id = telemetry::tracing::trace_id();
     let next_change = match (outcome, subject.intent) {
-        (Outcome::Decided(decided), Some(intent)) => page::next_change(decided, intent, subject.views),
+        (Outcome::Decided(decided), Some(intent)) => page::next_change(decided, intent),
         _ => None,
     };
     let next = make_status(memory, subject, outcome, next_change.as_ref(), trace_id.clone(), now);
@@ -75,33 +73,43 @@ fn make_status(
 ) -> AutoscalePolicyStatus {
     let empty = AutoscalePolicyStatus::default();
     // The forecast of the driving metric, or of the first that is forecast.
-    let forecast = subject.intent.and_then(|intent| {
-        let names = || intent.signals.iter().map(|s| s.name.as_str()).zip(subject.views);
-        let driving = match outcome {
-            Outcome::Decided(decided) => decided.record.recommendation.driver.metric.as_deref(),
-            Outcome::Refused(_) => None,
-        };
-        let known = |view: &View| view.record.is_some();
-        names()
-            .find(|(n, v)| Some(*n) == driving && known(v))
-            .or_else(|| names().find(|(_, v)| known(v)))
-            .or_else(|| names().zip(&intent.policy.metrics).find(|(_, m)| m.forecast).map(|(pair, _)| pair))
-    });
+    let forecast = match (subject.intent, outcome) {
+        (Some(intent), Outcome::Decided(decided)) => {
+            let names = || intent.signals.iter().map(|s| s.name.as_str()).zip(&decided.forecasts);
+            let driving = decided.record.recommendation.driver.metric.as_deref();
+            let known = |state: &ForecastState| state.standing.is_some();
+            names()
+                .find(|(n, s)| Some(*n) == driving && known(s))
+                .or_else(|| names().find(|(_, s)| known(s)))
+                .or_else(|| {
+                    names().zip(&intent.policy.metrics).find(|(_, m)| m.forecast).map(|(pair, _)| pair)
+                })
+        }
+        _ => None,
+    };
+    let autoscaler = memory.autoscaler.as_ref();
     let inputs = Inputs {
         previous: memory.written.as_ref().map_or(&empty, |(status, _)| status),
         generation: subject.generation,
         target: subject.intent.map(|i| i.target.to_string()),
-        startup: memory.startups.as_ref().and_then(crate::startups::Startups::status),
+        startup: autoscaler.map(|a| a.startups()).and_then(startup),
         capacity: subject
             .intent
-            .map(|intent| capacity::status(&intent.policy, memory.history.as_ref()))
+            .map(|intent| capacity::status(&intent.policy, autoscaler.map(|a| a.history())))
             .unwrap_or_default(),
         forecast,
+        learned: autoscaler.and_then(|a| serde_json::to_value(a.saved()).ok()),
         next_change: next_change.map(|c| (c.at, c.replicas)),
-        saved: memory.ledger.since.map(|since| (memory.ledger.seconds / 3_600.0, since)),
+        saved: autoscaler.map(|a| a.savings()).and_then(|s| Some((s.seconds / 3_600.0, s.since?))),
         trace_id,
     };
     status(&inputs, outcome, now)
+}
+
+fn startup(startups: &autoscaler::StartUps) -> Option<api::v1alpha1::Startup> {
+    let samples: Vec<i32> = startups.seconds().map(|s| i32::try_from(s).unwrap_or(i32::MAX)).collect();
+    let p95 = startups.observed().p95.map(|p95| p95.as_secs() as i32);
+    (!samples.is_empty()).then_some(api::v1alpha1::Startup { p95_seconds: p95, samples })
 }
 
 fn remember(memory: &mut PolicyMemory, outcome: &Outcome, trace_id: Option<String>, now: Timestamp) {
@@ -118,12 +126,6 @@ fn remember(memory: &mut PolicyMemory, outcome: &Outcome, trace_id: Option<Strin
     if let Some(entry) = page::entry(decided, memory.decisions.front(), trace_id) {
         memory.remember(entry);
     }
-    if recommendation.data_fresh {
-        let needed =
-            recommendation.uncapped.clamp(recommendation.effective_min, recommendation.effective_max);
-        memory.ledger.needed(now, needed);
-    }
-    memory.ledger.account(now, decided.replicas());
 }
 
 fn show(
@@ -138,7 +140,7 @@ fn show(
     let Some(intent) = subject.intent else { return };
     let shown = match outcome {
         Outcome::Decided(decided) => {
-            page::decided(memory, intent, decided, subject.views, &next.conditions, next_change, trace_id)
+            page::decided(memory, intent, decided, &next.conditions, next_change, trace_id)
         }
         Outcome::Refused(_) => page::bare(memory, intent, &next.conditions, Timestamp::now()),
     };
@@ -171,7 +173,7 @@ fn series(
     match outcome {
         Outcome::Refused(refusal) => metrics.failed(refusal.reason),
         Outcome::Decided(decided) => {
-            decided_series(memory, intent, decided, subject.views);
+            decided_series(memory, intent, decided);
             let result = match &decided.actuation {
                 Actuation::Applied(_) => DecisionOutcome::Scale,
                 Actuation::Refused(_) => DecisionOutcome::Refused,
@@ -183,7 +185,7 @@ fn series(
     }
 }
 
-fn decided_series(memory: &PolicyMemory, intent: &Intent, decided: &Decided, views: &[View]) {
+fn decided_series(memory: &PolicyMemory, intent: &Intent, decided: &Decided) {
     let metrics = &memory.metrics;
     let record = &decided.record;
     let recommendation = &record.recommendation;
@@ -200,7 +202,7 @@ fn decided_series(memory: &PolicyMemory, intent: &Intent, decided: &Decided, vie
     metrics.paused(matches!(decided.plan, decide::Plan::Hold { reason: decide::HoldReason::Paused, .. }));
     metrics
         .timing(record.observation.startup.p95.map(|d| d.as_secs_f64()), recommendation.lead.as_secs_f64());
-    metrics.saved(memory.ledger.seconds);
+    metrics.saved(memory.autoscaler.as_ref().map_or(0.0, |a| a.savings().seconds));
     meter::recommended(metrics, recommendation);
     match &decided.actuation {
         Actuation::Applied(applied) => {
@@ -216,8 +218,8 @@ fn decided_series(memory: &PolicyMemory, intent: &Intent, decided: &Decided, vie
             signal_series(memory, record, metric, name);
             queue_series(memory, record, metric, name);
         }
-        if let Some(view) = views.get(index) {
-            forecast_series(memory, record, view, name);
+        if let Some(state) = decided.forecasts.get(index) {
+            forecast_series(memory, record, state, name);
         }
     }
 }
@@ -271,17 +273,17 @@ fn queue_series(
     );
 }
 
-fn forecast_series(memory: &PolicyMemory, record: &decide::Record, view: &View, name: &str) {
+fn forecast_series(memory: &PolicyMemory, record: &decide::Record, state: &ForecastState, name: &str) {
     let recommendation = &record.recommendation;
-    let level = recommendation.stance.foresight.map_or(record.policy.protection, |f| f.level);
+    let level = recommendation.strategy.forecast.map_or(record.policy.protection, |f| f.quantile);
     let due = series::time::after(record.now, recommendation.lead);
-    let at = |level| view.drawn.as_ref().and_then(|f| f.at(due, level));
-    let score = view.record.as_ref().and_then(|s| score_at(s, recommendation.lead));
+    let at = |level| state.forecast.as_ref().ok().and_then(|f| f.at(due, level));
+    let score = state.standing.as_deref().and_then(|s| score_at(s, recommendation.lead));
     let foreseen = memory.signals.get(name).and_then(|k| k.due);
     memory.metrics.forecast(
         name,
         ForecastFigures {
-            active: recommendation.is_forecast_active() && view.drawn.is_some(),
+            active: recommendation.is_forecast_active() && state.forecast.is_ok(),
             mid: at(0.5),
             upper: at(level),
             hindcast_mid: foreseen.map(|f| f.median),
@@ -289,7 +291,7 @@ fn forecast_series(memory: &PolicyMemory, record: &decide::Record, view: &View, 
             error_ratio: score.map(|s| s.versus_last_value.max(s.versus_yesterday)),
             coverage: score.map(|s| s.coverage_95),
             coverage_target: score.map(|_| 0.95),
-            history_seconds: view.record.as_ref().map(|s| s.history.as_secs_f64()),
+            history_seconds: state.standing.as_ref().map(|s| s.history.as_secs_f64()),
         },
     );
 }
@@ -400,6 +402,7 @@ async fn write(context: &Context, memory: &mut PolicyMemory, next: AutoscalePoli
             if let Some(decision) = &mut kept.decision {
                 decision.record = None;
             }
+            kept.learned = None;
             memory.written = Some((kept, now));
         }
         Err(error) if is_not_found(&error) => {}

@@ -287,13 +287,19 @@ fn controller(
     (store, first_list, running)
 }
 
-/// Takes out of a policy what is only read once: the record of the last decision, which is kept for the first look.
+/// Takes out of a policy what is only read once: what was learned of it, which is kept for the first look.
 fn slim(context: &Context, policy: &mut Guarded) {
     policy.managed_fields_mut().clear();
     let uid = policy.uid().unwrap_or_default();
-    let status = policy.0.as_mut().ok().and_then(|p| p.status.as_mut());
-    if let Some(record) = status.and_then(|s| s.decision.as_mut()).and_then(|d| d.record.take()) {
-        context.memory.found(uid, record);
+    let Some(status) = policy.0.as_mut().ok().and_then(|p| p.status.as_mut()) else { return };
+    if let Some(decision) = &mut status.decision {
+        decision.record = None;
+    }
+    // Whoever leads knows it already, but for policies that it hasn't looked at yet.
+    if let Some(learned) = status.learned.take()
+        && (!context.leads() || !context.memory.knows(&uid))
+    {
+        context.memory.found(uid, learned);
     }
 }
 
@@ -334,19 +340,19 @@ async fn sweep(
         context.claims.retain(&alive);
         context.memory.retain_found(&alive);
         if !leads {
-            forget_all(&context);
+            show_nothing(&context);
         }
     }
 }
 
-/// A standby shows nothing rather than what was true when it led.
-fn forget_all(context: &Context) {
+/// A standby shows nothing rather than what was true when it led. What it learned it keeps: a Lease that is lost for a
+/// moment loses nothing else.
+fn show_nothing(context: &Context) {
     context.snapshot.send_if_modified(|snapshot| {
         let any = !snapshot.policies.is_empty();
         snapshot.policies.clear();
         any
     });
-    drop(context.memory.sweep(|_| false));
 }
 
 async fn forget(context: &Context, key: &PolicyKey, floor_of: Option<&str>) {

@@ -6,6 +6,7 @@ use api::v1alpha1::{
     AutoscalePolicyStatus, Candidate, CapacityStatus, Decision, ForecastStatus, Limit, NextChange, Saved,
     Startup,
 };
+use autoscaler::{ForecastState, score_at};
 use decide::MetricObservation;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -13,7 +14,6 @@ use series::{Reading, time};
 
 use crate::actuate::Actuation;
 use crate::conditions::conditions;
-use crate::foresee::{View, score_at};
 use crate::outcome::{Decided, Outcome, driver};
 
 /// Changes that only move numbers inside the record are written this often at most.
@@ -34,7 +34,9 @@ pub(crate) struct Inputs<'a> {
     /// What one replica carries.
     pub(crate) capacity: Vec<CapacityStatus>,
     /// The forecast that matters most, with its metric.
-    pub(crate) forecast: Option<(&'a str, &'a View)>,
+    pub(crate) forecast: Option<(&'a str, &'a ForecastState)>,
+    /// What the autoscaler needs after a restart.
+    pub(crate) learned: Option<serde_json::Value>,
     /// The next change that is expected: when, and to how many.
     pub(crate) next_change: Option<(Timestamp, u32)>,
     /// Replica-hours saved, and since when.
@@ -68,6 +70,7 @@ pub(crate) fn status(inputs: &Inputs<'_>, outcome: &Outcome, now: Timestamp) -> 
             status.decision = Some(decision(decided, inputs.trace_id.clone()));
             status.forecast = forecast(inputs, decided);
             status.capacity.clone_from(&inputs.capacity);
+            status.learned.clone_from(&inputs.learned);
         }
         Outcome::Refused(_) => {
             // Numbers from before would look like numbers of now. The record stays: a restart reads it.
@@ -120,12 +123,12 @@ fn value(metric: &MetricObservation) -> Option<String> {
 }
 
 fn forecast(inputs: &Inputs<'_>, decided: &Decided) -> Option<ForecastStatus> {
-    let (metric, view) = inputs.forecast?;
+    let (metric, state) = inputs.forecast?;
     let lead = decided.record.recommendation.lead;
-    let standing = view.record.as_ref();
+    let standing = state.standing.as_deref();
     let score = standing.and_then(|s| score_at(s, lead));
-    let message = match (&view.outlook, standing) {
-        (decide::Outlook::Unknown { message, .. }, _) => message.clone(),
+    let message = match (&state.forecast, standing) {
+        (Err(refusal), _) => refusal.message.clone(),
         (_, Some(standing)) => standing.chosen_because.clone(),
         _ => String::new(),
     };
@@ -193,6 +196,7 @@ fn timeless(status: &AutoscalePolicyStatus) -> AutoscalePolicyStatus {
         decision.trace_id = None;
     }
     status.saved = None;
+    status.learned = None;
     for condition in &mut status.conditions {
         condition.last_transition_time = Time(Timestamp::UNIX_EPOCH);
     }
@@ -218,6 +222,7 @@ mod tests {
             startup: None,
             capacity: Vec::new(),
             forecast: None,
+            learned: None,
             next_change: None,
             saved: None,
             trace_id: None,

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use decide::{
-    History, MetricObservation, Observation, Outlook, Policy, Record, Standing, Startup, recommend,
+    History, MetricObservation, Observation, Policy, Record, Selected, Startup, Strategy, StrategyReason,
+    recommend,
 };
 use jiff::Timestamp;
 use series::{Forecast, Reading, Sample, time};
 
 /// A workload of 50 replicas on its daily way up, with a day of forecast at 5 minutes and an hour of history.
-fn scene() -> (Policy, Observation, History, Timestamp) {
+fn context() -> (Policy, Observation, History, Timestamp) {
     let policy = Policy::simple(2, 100, 100.0);
     let start = Timestamp::UNIX_EPOCH;
     let rows = (0..288)
@@ -38,17 +39,17 @@ fn scene() -> (Policy, Observation, History, Timestamp) {
         history = recommend(&policy, &observation, &history, now).history;
     }
     for metric in &mut observation.metrics {
-        metric.standing =
-            Some(Standing { versus_last: 0.6, versus_yesterday: 0.8, coverage: 0.95, level: 0.95 });
         if let Some(forecast) = &forecast {
-            metric.outlook = Outlook::Forecast(forecast.clone());
+            metric.forecast = Ok(forecast.clone());
         }
     }
+    observation.selected =
+        Selected { strategy: Strategy::at_quantile(0.99), reason: StrategyReason::Accurate };
     (policy, observation, history, now)
 }
 
 fn decision(c: &mut Criterion) {
-    let (policy, observation, history, now) = scene();
+    let (policy, observation, history, now) = context();
     c.bench_function("one decision", |b| {
         b.iter(|| recommend(black_box(&policy), black_box(&observation), black_box(&history), now));
     });

@@ -6,18 +6,18 @@ use jiff::Timestamp;
 use series::time;
 
 use crate::history::History;
+use crate::limit_chain::LimitChain;
 use crate::observation::Observation;
 use crate::recommendation::LimitReason;
-use crate::trail::Trail;
 
 /// When more than this share of the pods can't start, more of them won't either.
 const STUCK: f64 = 0.2;
 
-/// A way up that isn't worth a change: within the stance's slack, as an HPA's tolerance.
-pub(crate) fn slack(trail: &mut Trail, slack: f64, current: u32) {
-    let wish = trail.replicas();
-    if wish > current && f64::from(wish) <= f64::from(current) * (1.0 + slack) {
-        trail.bend(current, LimitReason::DeadBand, || {
+/// A way up that isn't worth a change: within the strategy's tolerance.
+pub(crate) fn tolerate(chain: &mut LimitChain, tolerance: f64, current: u32) {
+    let wish = chain.replicas();
+    if wish > current && f64::from(wish) <= f64::from(current) * (1.0 + tolerance) {
+        chain.apply(current, LimitReason::DeadBand, || {
             format!("adding {} to {current} replicas isn't worth a change", wish - current)
         });
     }
@@ -25,22 +25,22 @@ pub(crate) fn slack(trail: &mut Trail, slack: f64, current: u32) {
 
 /// Stops a way up that can't work. Never goes below the replicas there are.
 pub(crate) fn guard(
-    trail: &mut Trail,
+    chain: &mut LimitChain,
     observation: &Observation,
     history: &History,
     now: Timestamp,
     lead: Duration,
 ) {
     let current = observation.replicas.spec;
-    if trail.replicas() <= current {
+    if chain.replicas() <= current {
         return;
     }
     if let Some(why) = not_starting(observation, history, now, lead) {
-        trail.bend(current, LimitReason::PodsNotStarting, || why);
+        chain.apply(current, LimitReason::PodsNotStarting, || why);
     }
     if let Some(left) = observation.pod_budget {
         let ceiling = current.saturating_add(left);
-        trail.at_most(ceiling, LimitReason::PodBudget, || {
+        chain.at_most(ceiling, LimitReason::PodBudget, || {
             format!("the fleet may add {left} more pods at the moment")
         });
     }

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use series::{Forecast, time};
 
 use crate::policy::BacklogPolicy;
-use crate::predictive::highest;
+use crate::predictive::{line, peak};
 
 /// Points of the promise's span that are looked at.
 const POINTS: u32 = 16;
@@ -23,7 +23,7 @@ pub(crate) struct Queue<'a> {
     /// Messages arriving per second now.
     pub(crate) arrivals: f64,
     /// Arrivals to come, with the level to provision for; `None` where they aren't known or trusted.
-    pub(crate) outlook: Option<(&'a Forecast, f64)>,
+    pub(crate) coming: Option<(&'a Forecast, f64)>,
     /// Messages one consumer finishes per second.
     pub(crate) per_consumer: f64,
     /// Consumers at work.
@@ -98,7 +98,7 @@ impl Queue<'_> {
 
     fn rate(&self, second: f64) -> f64 {
         let at = time::after(self.now, Duration::from_secs_f64(second));
-        let foreseen = self.outlook.and_then(|(forecast, level)| highest(forecast, at, at, level));
+        let foreseen = self.coming.and_then(|(forecast, level)| line(forecast, at, level));
         foreseen.unwrap_or(self.arrivals)
     }
 
@@ -106,7 +106,7 @@ impl Queue<'_> {
     /// is enough to go by: what comes on top waits for a moment, and how long it waits is the promise's business.
     fn steady(&self, policy: &BacklogPolicy, most: u32) -> u32 {
         let to = time::after(self.now, self.lead);
-        let foreseen = self.outlook.and_then(|(forecast, _)| highest(forecast, self.now, to, 0.5));
+        let foreseen = self.coming.and_then(|(forecast, _)| peak(forecast, self.now, to, 0.5));
         let arrivals = foreseen.unwrap_or(0.0).max(self.arrivals);
         let need = arrivals / (self.per_consumer * policy.utilization);
         let least = crate::reactive::need(arrivals, self.per_consumer * policy.utilization).min(most);
@@ -135,7 +135,7 @@ mod tests {
         Queue {
             backlog,
             arrivals,
-            outlook: None,
+            coming: None,
             per_consumer: 100.0,
             ready: spec,
             spec,

@@ -4,9 +4,9 @@
 use std::fmt::Write;
 
 use crate::history::History;
-use crate::observation::Outlook;
-use crate::recommendation::{Candidate, LimitReason, Recommendation, Source, StanceReason};
+use crate::recommendation::{Candidate, LimitReason, Recommendation, Source, StrategyReason};
 use crate::record::Record;
+use series::Forecast;
 
 /// Marks for terminals; empty where the text goes elsewhere.
 struct Marks {
@@ -101,40 +101,37 @@ fn bent(r: &Recommendation) -> Vec<String> {
 
 fn trust(record: &Record) -> String {
     let r = &record.recommendation;
-    let why = match r.stance_reason {
-        StanceReason::ForecastOff => "forecasts are switched off",
-        StanceReason::NotYetProven => "nobody knows yet whether it pays here",
-        StanceReason::NoBetterThanNaive => "it does no better than the last value, or yesterday's",
-        StanceReason::PoorCoverage => "its quantiles hold less than they promise",
-        StanceReason::Accurate => "it beats the last value and yesterday's on this workload",
-        StanceReason::CheapestOnReplay => {
+    let why = match r.strategy_reason {
+        StrategyReason::ForecastOff => "forecasts are switched off",
+        StrategyReason::InsufficientHistory => "nobody knows yet whether it pays here",
+        StrategyReason::NoBetterThanNaive => "it does no better than the last value, or yesterday's",
+        StrategyReason::PoorCoverage => "its quantiles hold less than they promise",
+        StrategyReason::Accurate => "it beats the last value and yesterday's on this workload",
+        StrategyReason::SelectedByReplay => {
             "replayed on this workload's own history, nothing cheaper keeps the promise"
         }
-        StanceReason::SafestOnReplay => {
+        StrategyReason::SafestOnReplay => {
             "replayed on this workload's own history, nothing comes closer to the promise"
         }
-        StanceReason::Dwelling => "a better stance was seen, and has to last before it is taken",
     };
-    let headroom = if r.stance.headroom > 1.0 {
-        format!(", with {:.0} % headroom on the load now", (r.stance.headroom - 1.0) * 100.0)
+    let headroom = if r.strategy.headroom > 1.0 {
+        format!(", with {:.0} % headroom on the load now", (r.strategy.headroom - 1.0) * 100.0)
     } else {
         String::new()
     };
-    match r.stance.foresight {
-        Some(foresight) => {
-            let model = record.observation.metrics.iter().find_map(|m| match &m.outlook {
-                Outlook::Forecast(forecast) => Some(forecast.model()),
-                Outlook::Unknown { .. } => None,
-            });
+    match r.strategy.forecast {
+        Some(params) => {
+            let model =
+                record.observation.metrics.iter().find_map(|m| m.forecast.as_ref().ok()).map(Forecast::model);
             format!(
                 "The forecast{} is trusted at its {:.0} % quantile{headroom} ({}): {why}. Capacity is ordered {}s ahead.",
                 model.map_or(String::new(), |m| format!(" ({m})")),
-                foresight.level * 100.0,
-                r.stance_reason,
+                params.quantile * 100.0,
+                r.strategy_reason,
                 r.lead.as_secs(),
             )
         }
-        None => format!("The forecast is left out{headroom} ({}): {why}.", r.stance_reason),
+        None => format!("The forecast is left out{headroom} ({}): {why}.", r.strategy_reason),
     }
 }
 

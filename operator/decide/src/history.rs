@@ -8,12 +8,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use series::time;
 
-use crate::burst::Burst;
-use crate::capacity::Learner;
-use crate::gate::GateState;
-use crate::momentum::Momentum;
-use crate::pacing::Pacing;
-use crate::sudden::Sudden;
+use crate::capacity::{Learner, Learnt};
+use crate::drop_detector::DropDetector;
+use crate::peak_margin::PeakMargin;
+use crate::policy::{Capacity, MetricKind, MetricPolicy};
+use crate::quantile_controller::QuantileController;
+use crate::readings::Readings;
+use crate::runs;
 use crate::throughput::Throughput;
 
 /// The longest window that any rule of the HPA's `behavior` can ask for.
@@ -26,8 +27,10 @@ const MOST_RUNS: usize = 512;
 #[serde(rename_all = "camelCase", default)]
 pub struct History {
     /// Recommendations before stabilization, oldest first: what stabilization windows look at.
+    #[serde(with = "runs")]
     pub recommendations: Vec<Run>,
     /// The replicas asked for (`spec`) in the last hour, oldest first.
+    #[serde(with = "runs")]
     pub supplied: Vec<Run>,
     /// Changes that were carried out, oldest first: what rate policies count.
     pub scale_events: Vec<ScaleEvent>,
@@ -37,10 +40,8 @@ pub struct History {
     pub panic_until: Option<Timestamp>,
     /// Replicas are held after load dropped in a way nobody foresaw.
     pub drop_hold: Option<DropHold>,
-    /// Which stance is taken, and since when.
-    pub gate: GateState,
-    /// How observed errors move the level that is provisioned for.
-    pub pacing: Pacing,
+    /// How observed errors move the quantile that is provisioned for.
+    pub quantile_controller: QuantileController,
     /// The last way up, watched for whether it helped.
     pub last_up: Option<UpWatch>,
     /// When the last decision was made, and the replicas it left behind.
@@ -75,12 +76,12 @@ pub struct MetricHistory {
     pub last_bad: Option<Timestamp>,
     /// Since when there has been no fresh value.
     pub absent_since: Option<Timestamp>,
-    /// How far short bursts rise above the mean.
-    pub burst: Burst,
-    /// Which way the load is going.
-    pub momentum: Momentum,
+    /// How far short peaks rise above the mean.
+    pub peaks: PeakMargin,
+    /// The readings of the last five minutes.
+    pub readings: Readings,
     /// How suddenly it usually falls.
-    pub sudden: Sudden,
+    pub drops: DropDetector,
     /// A reading so far above the one before that the next one has to confirm it.
     pub suspect: Option<f64>,
     /// What one replica can carry.
@@ -89,6 +90,23 @@ pub struct MetricHistory {
     pub throughput: Throughput,
     /// More consumers didn't help: no more than so many until then.
     pub no_benefit: Option<NoBenefit>,
+}
+
+impl MetricHistory {
+    /// What one replica carries, or one consumer finishes per second: the user's word, what was learnt, or the target.
+    pub fn per_replica(&self, policy: &MetricPolicy) -> f64 {
+        match (policy.capacity, &policy.kind) {
+            (Capacity::Target, _) => policy.target,
+            (Capacity::Declared(per_replica), _) => per_replica,
+            (Capacity::Learnt, MetricKind::Backlog(_)) => {
+                self.throughput.per_consumer().unwrap_or(policy.target)
+            }
+            (Capacity::Learnt, _) => match self.capacity.learnt() {
+                Learnt::Known { per_replica, .. } => per_replica,
+                Learnt::Learning { .. } => policy.target,
+            },
+        }
+    }
 }
 
 /// Replicas held after an unexplained drop.

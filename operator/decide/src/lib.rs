@@ -23,56 +23,61 @@ mod ascend;
 mod backlog;
 mod behavior;
 mod budget;
-mod burst;
 mod calendar;
 mod candidates;
 pub mod capacity;
 mod descend;
+mod drop_detector;
 mod explain;
-mod gate;
 mod history;
-mod momentum;
+mod limit_chain;
 mod normalize;
 mod observation;
-mod pacing;
+mod peak_margin;
 mod plan;
 mod policy;
 mod predictive;
+mod quantile_controller;
 mod reactive;
+mod readings;
 mod recommend;
 mod recommendation;
 mod record;
-mod rehearsal;
+mod runs;
 mod seconds;
-mod stance;
-mod sudden;
+mod selection;
+mod shadow;
+mod strategy;
+mod strategy_grid;
 mod throughput;
-mod trail;
 mod validate;
 
 pub use behavior::{Behavior, RateKind, RatePolicy, ScalingRules, SelectPolicy};
 pub use budget::PodBudget;
-pub use burst::Burst;
+pub use descend::WayDown;
+pub use drop_detector::{DropDetector, Fall};
 pub use explain::line;
-pub use gate::{GateState, shortlist};
 pub use history::{DropHold, History, Last, MetricHistory, NoBenefit, Run, ScaleEvent, UpWatch};
-pub use momentum::Momentum;
 pub use observation::{
-    ForeignWrite, Health, MetricObservation, Observation, Outlook, QueueObservation, Replicas, Startup,
-    Utilization,
+    ForeignWrite, Health, MetricObservation, Observation, QueueObservation, Replicas, Startup, Utilization,
 };
-pub use pacing::Pacing;
+pub use peak_margin::PeakMargin;
 pub use plan::{HoldReason, Pause, Plan, plan};
 pub use policy::{
     BacklogPolicy, CalendarWindow, Capacity, Fallback, ForecastUse, LeadTime, MetricKind, MetricPolicy, Mode,
     Policy, PolicyError, StepLimits, Timing,
 };
+pub use predictive::{keep_span, lead};
+pub use quantile_controller::QuantileController;
+pub use reactive::need;
+pub use readings::Readings;
 pub use recommend::{Decision, reach, recommend};
 pub use recommendation::{
-    Candidate, CandidateReason, Driver, Limit, LimitReason, Recommendation, Source, StanceReason,
+    Candidate, CandidateReason, Driver, Limit, LimitReason, Recommendation, Source, StrategyReason,
 };
 pub use record::Record;
-pub use rehearsal::{Rehearsal, Stage, portfolio};
-pub use stance::{Foresight, Score, Stance, Standing};
-pub use sudden::{Fall, Sudden};
+pub use selection::{Evidence, ForecastAccuracy, Score, Selection};
+pub use shadow::{Known, Shadow, TICK};
+pub use strategy::{Coming, ForecastParams, Selected, Sizing, Span, Strategy};
+pub use strategy_grid::strategy_grid;
 pub use throughput::Throughput;

@@ -11,8 +11,8 @@ use series::time;
 
 use crate::behavior::{Behavior, RateKind, RatePolicy, ScalingRules, SelectPolicy};
 use crate::history::{History, Run, ScaleEvent, extremes};
+use crate::limit_chain::LimitChain;
 use crate::recommendation::LimitReason;
-use crate::trail::Trail;
 
 /// The downscale stabilization window of a controller manager without flags.
 const DEFAULT_WINDOW: Duration = Duration::from_secs(300);
@@ -26,17 +26,17 @@ pub(crate) struct Bounds {
 
 /// Stabilization. `history` already holds the wish of this decision.
 pub(crate) fn stabilize(
-    trail: &mut Trail,
+    chain: &mut LimitChain,
     behavior: Option<&Behavior>,
     current: u32,
     history: &[Run],
     now: Timestamp,
 ) {
-    let wish = trail.replicas();
+    let wish = chain.replicas();
     let over = |window: Duration| extremes(history, time::before(now, window)).unwrap_or((wish, wish));
     let Some(behavior) = behavior else {
         let highest = over(DEFAULT_WINDOW).1.max(wish);
-        trail.bend(highest, LimitReason::ScaleDownStabilized, || {
+        chain.apply(highest, LimitReason::ScaleDownStabilized, || {
             format!("{highest} replicas were wanted within the last {}s", DEFAULT_WINDOW.as_secs())
         });
         return;
@@ -50,23 +50,59 @@ pub(crate) fn stabilize(
     } else {
         (LimitReason::ScaleUpStabilized, up)
     };
-    trail.bend(stable, reason, || {
+    chain.apply(stable, reason, || {
         format!("between {lowest} and {highest} replicas were wanted within the last {}s", window.as_secs())
     });
 }
 
+/// Stabilization windows of the way up and down.
+pub(crate) struct Windows {
+    pub(crate) up: Duration,
+    pub(crate) down: Duration,
+}
+
+/// The windows in force.
+pub(crate) fn windows(behavior: Option<&Behavior>) -> Windows {
+    behavior.map_or(Windows { up: Duration::ZERO, down: DEFAULT_WINDOW }, |behavior| Windows {
+        up: behavior.scale_up.stabilization_window,
+        down: behavior.scale_down.stabilization_window,
+    })
+}
+
+/// From `current` towards `wish` as far as the rules for rising and falling allow now.
+pub(crate) fn rated(
+    behavior: Option<&Behavior>,
+    current: u32,
+    wish: u32,
+    events: &[ScaleEvent],
+    now: Timestamp,
+) -> u32 {
+    match behavior {
+        None => wish.min(unruled_up_limit(current)),
+        Some(behavior) if wish > current => {
+            wish.min(up_limit(current, events, &behavior.scale_up, now).max(current))
+        }
+        Some(behavior) => wish.max(down_limit(current, events, &behavior.scale_down, now).min(current)),
+    }
+}
+
+/// What an HPA without `behavior` may go to at once: the larger of 4 and twice as many.
+fn unruled_up_limit(current: u32) -> u32 {
+    current.saturating_mul(2).max(4)
+}
+
 /// How fast replicas may rise or fall.
 pub(crate) fn rate(
-    trail: &mut Trail,
+    chain: &mut LimitChain,
     behavior: Option<&Behavior>,
     current: u32,
     history: &History,
     now: Timestamp,
 ) {
-    let wish = trail.replicas();
+    let wish = chain.replicas();
     let Some(behavior) = behavior else {
-        let limit = current.saturating_mul(2).max(4);
-        trail.at_most(limit, LimitReason::ScaleUpLimit, || {
+        let limit = unruled_up_limit(current);
+        chain.at_most(limit, LimitReason::ScaleUpLimit, || {
             format!(
                 "from {current} replicas no more than {limit} at once (the larger of 4 and twice as many)"
             )
@@ -75,23 +111,23 @@ pub(crate) fn rate(
     };
     if wish > current {
         let limit = up_limit(current, &history.scale_events, &behavior.scale_up, now).max(current);
-        trail.at_most(limit, LimitReason::ScaleUpLimit, || {
+        chain.at_most(limit, LimitReason::ScaleUpLimit, || {
             format!("behavior.scaleUp allows {limit} replicas now")
         });
     } else if wish < current {
         let limit = down_limit(current, &history.scale_events, &behavior.scale_down, now).min(current);
-        trail.at_least(limit, LimitReason::ScaleDownLimit, || {
+        chain.at_least(limit, LimitReason::ScaleDownLimit, || {
             format!("behavior.scaleDown allows {limit} replicas now")
         });
     }
 }
 
 /// The bounds of policy and calendar have the last word.
-pub(crate) fn bound(trail: &mut Trail, bounds: Bounds) {
-    trail.at_least(bounds.min, LimitReason::TooFewReplicas, || {
+pub(crate) fn bound(chain: &mut LimitChain, bounds: Bounds) {
+    chain.at_least(bounds.min, LimitReason::TooFewReplicas, || {
         format!("the minimum is {} replicas", bounds.min)
     });
-    trail.at_most(bounds.max, LimitReason::TooManyReplicas, || {
+    chain.at_most(bounds.max, LimitReason::TooManyReplicas, || {
         format!("the maximum is {} replicas", bounds.max)
     });
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use series::{Absence, AbsenceReason, Forecast, Reading, time};
+use series::{Absence, AbsenceReason, Forecast, NoForecast, NoForecastReason, Reading, time};
 
 use crate::seconds;
-use crate::stance::{Score, Standing};
+use crate::strategy::Selected;
 
 /// Everything a decision is made of, besides the policy, its history and the time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,9 +30,8 @@ pub struct Observation {
     pub foreign_writer: Option<ForeignWrite>,
     /// How many pods the whole fleet may still add now; `None` without such a budget.
     pub pod_budget: Option<u32>,
-    /// Candidate stances with what they would have cost and missed on this workload's own history, newest first
-    /// served by whoever replays it; empty where nothing was replayed yet.
-    pub scores: Vec<Score>,
+    /// How the workload is sized, and why so.
+    pub selected: Selected,
 }
 
 /// The workload's replicas.
@@ -84,6 +83,16 @@ pub struct Startup {
     pub samples: u32,
 }
 
+/// Fewer start-ups than this say little about their 95 % quantile.
+const LEAST_STARTUPS: u32 = 3;
+
+impl Startup {
+    /// The 95 % quantile, once enough start-ups were seen.
+    pub fn known_p95(&self) -> Option<Duration> {
+        self.p95.filter(|_| self.samples >= LEAST_STARTUPS)
+    }
+}
+
 /// A change of replicas by somebody else.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -104,35 +113,14 @@ pub struct MetricObservation {
     pub name: String,
     /// The value: total load, value to compare, or waiting messages.
     pub reading: Reading,
-    /// The same over about 30 seconds, where the source can tell: it shows a flash crowd first.
-    pub short: Option<f64>,
-    /// The same over about 5 minutes: what the short one is compared with.
-    pub long: Option<f64>,
     /// The share of the query's window that was really measured, 0 to 1.
     pub coverage: f64,
-    /// What is to come. For a backlog: of its arrivals, per second.
-    pub outlook: Outlook,
-    /// How the forecast fares on this metric's own recent history.
-    pub standing: Option<Standing>,
+    /// What is to come, or why nobody knows. For a backlog: of its arrivals, per second.
+    pub forecast: Result<Forecast, NoForecast>,
     /// Utilization of the ready replicas, for learning what one can carry.
     pub utilization: Option<Utilization>,
     /// The queue behind a backlog metric.
     pub queue: Option<QueueObservation>,
-}
-
-/// What is to come, or why nobody knows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Outlook {
-    /// Quantiles of load.
-    Forecast(Forecast),
-    /// No forecast: the word, and the sentence.
-    Unknown {
-        /// One PascalCase word, from the forecaster.
-        reason: String,
-        /// For people.
-        message: String,
-    },
 }
 
 /// One look at how busy the ready replicas are.
@@ -172,7 +160,7 @@ impl Observation {
             lag: Duration::from_secs(20),
             foreign_writer: None,
             pod_budget: None,
-            scores: Vec::new(),
+            selected: Selected::default(),
         }
     }
 
@@ -188,14 +176,14 @@ impl Observation {
         let mut trimmed = self.clone();
         for metric in &mut trimmed.metrics {
             // A line between steps needs the step before and the one after, and begins at the last measurement.
-            if let Outlook::Forecast(forecast) = &metric.outlook
-                && let Some(short) = cut(
+            if let Ok(forecast) = &metric.forecast
+                && let Some(cut) = cut(
                     forecast,
                     time::after(time::after(now, ahead), forecast.step()),
                     time::before(time::before(now, LAST_MEASURED), forecast.step() * 2),
                 )
             {
-                metric.outlook = Outlook::Forecast(short);
+                metric.forecast = Ok(cut);
             }
         }
         trimmed
@@ -225,14 +213,8 @@ impl MetricObservation {
         Self {
             name: name.into(),
             reading,
-            short: None,
-            long: None,
             coverage: 1.0,
-            outlook: Outlook::Unknown {
-                reason: "NotForecast".to_owned(),
-                message: "nothing was forecast".to_owned(),
-            },
-            standing: None,
+            forecast: Err(NoForecast::new(NoForecastReason::NoData, "nothing was forecast")),
             utilization: None,
             queue: None,
         }

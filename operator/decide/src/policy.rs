@@ -123,6 +123,14 @@ impl BacklogPolicy {
     }
 }
 
+impl BacklogPolicy {
+    /// Least time between the last change of the number of consumers and one up, or down.
+    pub(crate) fn cooldown(&self, up: bool) -> Duration {
+        let between = self.dwell.max(self.rebalance_pause * 10);
+        if up { between } else { between * 2 }
+    }
+}
+
 /// What one replica can carry, in the unit of the metric.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -184,13 +192,13 @@ pub struct StepLimits {
     pub dead_band: f64,
     /// Largest share removed in a minute; one replica is always allowed.
     pub per_minute: f64,
-    /// Replicas stay above this share of the last hour's peak for half an hour.
-    pub of_hourly_peak: f64,
+    /// Replicas stay above this share of the most that ran within the last half hour.
+    pub of_recent_peak: f64,
 }
 
 impl Default for StepLimits {
     fn default() -> Self {
-        Self { dead_band: 0.05, per_minute: 0.20, of_hourly_peak: 0.5 }
+        Self { dead_band: 0.05, per_minute: 0.20, of_recent_peak: 0.5 }
     }
 }
 
@@ -222,9 +230,6 @@ pub struct Timing {
     /// How far ahead the forecast keeps replicas that it will want again, on top of the mean start-up.
     #[serde(with = "seconds")]
     pub keep: Duration,
-    /// How long a change of trust stands before it may change again towards trust or to another stance.
-    #[serde(with = "seconds")]
-    pub trust_dwell: Duration,
 }
 
 /// Longer than a part of the targets is usually away.
@@ -243,7 +248,6 @@ impl Default for Timing {
             panic: Duration::from_secs(600),
             forecast_valid: Duration::from_secs(7_200),
             keep: Duration::from_secs(600),
-            trust_dwell: Duration::from_secs(86_400),
         }
     }
 }
@@ -314,6 +318,14 @@ impl Policy {
             metric.check()?;
         }
         Ok(())
+    }
+
+    /// The share by which load over target may differ up and down without a change: that of `behavior` first.
+    pub fn load_tolerance(&self) -> (f64, f64) {
+        let own = |rules: Option<f64>| rules.unwrap_or(self.tolerance);
+        self.behavior.as_ref().map_or((self.tolerance, self.tolerance), |behavior| {
+            (own(behavior.scale_up.tolerance), own(behavior.scale_down.tolerance))
+        })
     }
 
     /// The metric called `name`.

@@ -2,19 +2,53 @@
 
 use crate::policy::MetricKind;
 
-/// A short-term load this many times the longer one is a surge, as in Knative's panic mode.
-pub(crate) const SURGE: f64 = 2.0;
+/// A load this many times its mean of five minutes is a surge, as in Knative's panic mode.
+const SURGE: f64 = 2.0;
 /// Ready replicas that carry this multiple of what they can, under a load that grows, are a surge too.
-pub(crate) const OVERLOAD: f64 = 1.5;
-/// A load grows where the short-term one is this many times the longer one.
-pub(crate) const GROWTH: f64 = 1.2;
-/// Neither counts below this multiple of the burst that is large and usual for the load.
+const OVERLOAD: f64 = 1.5;
+/// A load grows where it is this many times its mean.
+const GROWTH: f64 = 1.2;
+/// Neither counts below this multiple of the peak that is large and usual for the load, where the strategy was simulated
+/// on it: it has room for that.
 pub(crate) const UNUSUAL: f64 = 2.0;
 /// Headroom in a surge: it's still growing.
-pub(crate) const SURGE_HEADROOM: f64 = 1.5;
+const SURGE_HEADROOM: f64 = 1.5;
+
+/// Whether a load surges.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Surge {
+    /// The load measured now.
+    pub(crate) load: f64,
+    /// Its mean over five minutes, where that is known.
+    pub(crate) mean: Option<f64>,
+    /// What a replica carries.
+    pub(crate) per_replica: f64,
+    /// A load up to this many times its mean is usual here: [`crate::Sizing::usual_peak`].
+    pub(crate) usual_peak: f64,
+}
+
+impl Surge {
+    /// How many times its mean the load is.
+    pub(crate) fn times(&self) -> Option<f64> {
+        self.mean.filter(|mean| *mean > 0.0).map(|mean| self.load / mean)
+    }
+
+    /// Whether the load jumped. A handful of requests more than nothing is no surge.
+    pub(crate) fn is_sudden(&self) -> bool {
+        self.load > self.per_replica && self.times().is_some_and(|times| times >= SURGE.max(self.usual_peak))
+    }
+
+    /// The replicas that the surge needs, if there is one for so many ready replicas.
+    pub(crate) fn replicas(&self, ready: u32) -> Option<u32> {
+        let grows = self.times().is_some_and(|times| times >= GROWTH.max(self.usual_peak));
+        let carried = self.per_replica * f64::from(ready.max(1));
+        let overloaded = self.load > self.per_replica && grows && self.load > OVERLOAD * carried;
+        (self.is_sudden() || overloaded).then(|| need(self.load * SURGE_HEADROOM, self.per_replica))
+    }
+}
 
 /// Replicas for `load` where each carries `per_replica`; 0 for no load. Saturates.
-pub(crate) fn need(load: f64, per_replica: f64) -> u32 {
+pub fn need(load: f64, per_replica: f64) -> u32 {
     let ratio = load / per_replica;
     // What is a rounding error above a whole number isn't a reason for another replica.
     if ratio > 0.0 { (ratio - 1e-9).ceil().max(0.0) as u32 } else { 0 }

@@ -10,19 +10,16 @@ use series::time;
 use crate::ascend;
 use crate::backlog::at_work;
 use crate::calendar::{self, InForce};
-use crate::candidates::{self, Found, MostReason, Scene};
-use crate::descend::{self, Foreseen};
-use crate::gate;
+use crate::candidates::{self, CapReason, Context, MetricOutcome};
+use crate::descend::{self, Holds, WayDown};
 use crate::history::{DropHold, History, Last, NoBenefit, note};
+use crate::limit_chain::LimitChain;
 use crate::normalize::{self, Bounds};
 use crate::observation::Observation;
 use crate::policy::{MetricKind, Policy};
 use crate::predictive::{keep_span, lead};
-use crate::recommendation::{
-    Candidate, CandidateReason, Driver, LimitReason, Recommendation, Source, StanceReason,
-};
-use crate::stance::Stance;
-use crate::trail::Trail;
+use crate::recommendation::{Candidate, CandidateReason, Driver, LimitReason, Recommendation, Source};
+use crate::strategy::Span;
 use crate::validate::{Moment, Validated, validate};
 
 /// After this long without a decision, the replicas there are count as recommended.
@@ -37,8 +34,6 @@ const BENEFIT_AFTER: Duration = Duration::from_secs(120);
 const LEAST_BENEFIT: f64 = 0.1;
 /// Where more waits than is worked off in this share of the promise, consumers don't keep up.
 const HALF_OF_THE_PROMISE: f64 = 0.5;
-/// The way down of consumers waits this many dwells.
-const DOWN_DWELLS: u32 = 2;
 
 /// A recommendation, and what the next decision must remember.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,12 +46,12 @@ pub struct Decision {
 
 /// How far ahead of now a decision looks at forecasts: what a recorded decision must keep of them.
 pub fn reach(policy: &Policy, observation: &Observation) -> Duration {
-    let lead = lead(policy, observation);
+    let lead = lead(policy, &observation.startup, observation.lag);
     let queues = policy.metrics.iter().filter_map(|m| match &m.kind {
         MetricKind::Backlog(backlog) => Some(backlog.drain_within.max(lead) + backlog.drain_within),
         MetricKind::AverageValue | MetricKind::Value => None,
     });
-    queues.max().unwrap_or_default().max(lead).max(keep_span(policy, observation, lead))
+    queues.max().unwrap_or_default().max(lead).max(keep_span(policy, &observation.startup, lead))
 }
 
 /// Decides how many replicas there should be at `now`.
@@ -79,7 +74,7 @@ pub fn recommend(policy: &Policy, observation: &Observation, history: &History, 
     }
 
     // 1. Validate what was measured, and learn from it.
-    let lead = lead(policy, observation);
+    let lead = lead(policy, &observation.startup, observation.lag);
     let moment = Moment {
         now,
         after_fall: policy.timing.after_fall,
@@ -88,39 +83,20 @@ pub fn recommend(policy: &Policy, observation: &Observation, history: &History, 
     let metrics: Vec<Validated<'_>> =
         policy.metrics.iter().map(|m| validate(m, observation, history.metric(&m.name), moment)).collect();
 
-    // 2. How far ahead, and how much the forecast is trusted.
-    next.gate = gate::stance(policy, observation, &history.gate, now);
+    // 2. How far ahead to look, and what the error budget says.
+    let span = Span { now, lead, keep: keep_span(policy, &observation.startup, lead) };
     pace(policy, observation, &metrics, &mut next, now);
-    let stance = next.gate.stance.unwrap_or(Stance::REACTIVE);
-    let budget = 1.0 - policy.protection;
-    let replayed = matches!(
-        next.gate.reason,
-        Some(StanceReason::CheapestOnReplay | StanceReason::SafestOnReplay | StanceReason::Dwelling)
-    );
-    let level = stance.foresight.map_or(policy.protection, |f| {
-        let paced = next.pacing.paced(f.level, budget);
-        // The rehearsal has already chosen the level at which this stance pays; only a bad day moves it.
-        if replayed { paced.max(f.level) } else { paced }
-    });
-    let scene = Scene {
-        policy,
-        observation,
-        stance,
-        replayed,
-        level,
-        lead,
-        keep_span: keep_span(policy, observation, lead),
-        now,
-    };
+    let budget = next.quantile_controller;
+    let context = Context { policy, observation, budget: &budget, span };
 
     // 3. Every answer there is.
     let calendar = calendar::in_force(policy, now, lead);
     let mut candidates = Vec::new();
-    let metrics: Vec<(Validated<'_>, Found)> = metrics
+    let metrics: Vec<(Validated<'_>, MetricOutcome)> = metrics
         .into_iter()
         .map(|mut metric| {
             watch_benefit(&mut metric, &mut next, observation, now, lead);
-            let found = candidates::of_metric(&scene, &metric, &mut candidates);
+            let found = candidates::of_metric(&context, &metric, &mut candidates);
             (metric, found)
         })
         .collect();
@@ -134,7 +110,7 @@ pub fn recommend(policy: &Policy, observation: &Observation, history: &History, 
         next.panic_until = Some(time::after(now, policy.timing.panic));
     }
     hold_after_drop(policy, &metrics, &mut next, now);
-    let (target, limits) = limited(&scene, &metrics, &mut next, history, (uncapped, &driver), &calendar);
+    let (target, limits) = limited(&context, &metrics, &mut next, history, (uncapped, &driver), &calendar);
 
     let data_fresh = metrics.iter().all(|(m, _)| m.problem.is_none());
     next.metrics = metrics.into_iter().map(|(m, _)| (m.policy.name.clone(), m.memory)).collect();
@@ -149,8 +125,8 @@ pub fn recommend(policy: &Policy, observation: &Observation, history: &History, 
         candidates,
         limits,
         lead,
-        stance,
-        stance_reason: next.gate.reason.unwrap_or(StanceReason::NotYetProven),
+        strategy: observation.selected.strategy,
+        strategy_reason: observation.selected.reason,
         data_fresh,
     };
     Decision { recommendation, history: next }
@@ -179,14 +155,14 @@ fn pace(
     }
     let ready = f64::from(observation.replicas.ready);
     let short = shared().any(|m| m.fresh.is_some_and(|load| load > ready * m.per_replica));
-    next.pacing.observe(now, short, 1.0 - policy.protection);
+    next.quantile_controller.observe(now, short, 1.0 - policy.protection);
 }
 
 /// Answers that no metric gives.
 fn static_candidates(
     calendar: &InForce<'_>,
     current: u32,
-    metrics: &[(Validated<'_>, Found)],
+    metrics: &[(Validated<'_>, MetricOutcome)],
     out: &mut Vec<Candidate>,
 ) {
     if let Some(window) = calendar.floor {
@@ -238,57 +214,55 @@ fn largest(candidates: &[Candidate], current: u32) -> (u32, Driver) {
 
 /// Step 5: from the largest answer to the target, through every limit in order.
 fn limited(
-    scene: &Scene<'_>,
-    metrics: &[(Validated<'_>, Found)],
+    context: &Context<'_>,
+    metrics: &[(Validated<'_>, MetricOutcome)],
     next: &mut History,
     history: &History,
     (uncapped, driver): (u32, &Driver),
     calendar: &InForce<'_>,
 ) -> (u32, Vec<crate::recommendation::Limit>) {
-    let (policy, observation, now) = (scene.policy, scene.observation, scene.now);
+    let (policy, observation, now) = (context.policy, context.observation, context.span.now);
     let current = observation.replicas.spec;
     let bounds = calendar.bounds;
-    let mut trail = Trail::new(uncapped);
+    let mut chain = LimitChain::new(uncapped);
     if let Some((reason, message)) = untouchable(policy, observation, bounds, now) {
-        trail.stop(current, reason, message);
-        return trail.finish();
+        chain.stop(current, reason, message);
+        return chain.finish();
     }
     // As the HPA: what is out of bounds is brought back at once, whatever the metrics say.
     if current > bounds.max || current < bounds.min {
         let to = uncapped.clamp(bounds.min, bounds.max);
         let to = if current > bounds.max { bounds.max } else { to };
-        out_of_bounds(&mut trail, to, current, calendar);
-        return trail.finish();
+        out_of_bounds(&mut chain, to, current, calendar);
+        return chain.finish();
     }
-    normalize::stabilize(&mut trail, policy.behavior.as_ref(), current, &next.recommendations, now);
+    let selected = &observation.selected;
+    let expected = metrics.iter().all(|(_, outcome)| outcome.dropped.is_none() && !outcome.surge);
+    let way = WayDown::resolve(policy, selected, expected);
+    normalize::stabilize(&mut chain, policy.behavior.as_ref(), current, &next.recommendations, now);
     for (metric, found) in metrics {
-        limit_queue(&mut trail, metric, found, current, next, now);
+        limit_queue(&mut chain, metric, found, current, next, now);
     }
-    if matches!(driver.source, Source::Reactive | Source::Burst | Source::Predictive) {
-        ascend::slack(&mut trail, scene.stance.slack, current);
+    if matches!(driver.source, Source::Reactive | Source::Burst | Source::Predictive | Source::Current) {
+        ascend::tolerate(&mut chain, selected.strategy.up_tolerance, current);
     }
-    descend::wait(&mut trail, scene.stance.hold, current, &next.recommendations, now);
-    ascend::guard(&mut trail, observation, history, now, scene.lead);
+    descend::wait(&mut chain, way.stabilization, current, &next.recommendations, now);
+    ascend::guard(&mut chain, observation, history, now, context.span.lead);
     let validated: Vec<&Validated<'_>> = metrics.iter().map(|(m, _)| m).collect();
-    descend::hold(&mut trail, policy, observation, &validated, next, now);
-    let foreseen = Foreseen {
-        keep: metrics.iter().map(|(_, found)| found.keep).max().unwrap_or(0),
-        band: if scene.replayed { scene.stance.band } else { policy.steps.dead_band },
-        // A replayed stance was replayed at this pace.
-        trusted: (scene.stance.foresight.is_some() || scene.replayed)
-            && metrics.iter().all(|(_, found)| found.dropped.is_none() && !found.surge),
-        seldom: metrics.iter().all(|(m, _)| matches!(m.policy.kind, MetricKind::Backlog(_))),
-        idle: metrics.iter().all(|(_, found)| found.idle),
+    descend::hold(&mut chain, policy, observation, &validated, next, now);
+    let holds = Holds {
+        keep: metrics.iter().map(|(_, outcome)| outcome.keep).max().unwrap_or(0),
+        idle: metrics.iter().all(|(_, outcome)| outcome.idle),
     };
-    descend::slow(&mut trail, policy, current, next, &foreseen, now);
-    normalize::rate(&mut trail, policy.behavior.as_ref(), current, history, now);
+    descend::slow(&mut chain, &way, current, next, &holds, now);
+    normalize::rate(&mut chain, policy.behavior.as_ref(), current, history, now);
     if let Some(window) = calendar.ceiling {
-        trail.at_most(bounds.max, LimitReason::CalendarCeiling, || {
+        chain.at_most(bounds.max, LimitReason::CalendarCeiling, || {
             format!("{} allows no more than {} until {}", window.name, bounds.max, window.to)
         });
     }
-    normalize::bound(&mut trail, bounds);
-    trail.finish()
+    normalize::bound(&mut chain, bounds);
+    chain.finish()
 }
 
 /// Replicas that aren't ours to touch.
@@ -310,51 +284,51 @@ fn untouchable(
     })
 }
 
-fn out_of_bounds(trail: &mut Trail, to: u32, current: u32, calendar: &InForce<'_>) {
+fn out_of_bounds(chain: &mut LimitChain, to: u32, current: u32, calendar: &InForce<'_>) {
     let bounds = calendar.bounds;
     let reason = match (current > bounds.max, calendar.ceiling) {
         (true, Some(_)) => LimitReason::CalendarCeiling,
         (true, None) => LimitReason::TooManyReplicas,
         (false, _) => LimitReason::TooFewReplicas,
     };
-    trail.bend(to, reason, || {
+    chain.apply(to, reason, || {
         format!("{current} replicas run, outside of the bounds {} to {}", bounds.min, bounds.max)
     });
 }
 
 /// What a queue's consumers add: no more than help, and not too often.
 fn limit_queue(
-    trail: &mut Trail,
+    chain: &mut LimitChain,
     metric: &Validated<'_>,
-    found: &Found,
+    found: &MetricOutcome,
     current: u32,
     next: &History,
     now: Timestamp,
 ) {
     let MetricKind::Backlog(backlog) = &metric.policy.kind else { return };
     match found.most {
-        Some((most, MostReason::Partitions)) => {
-            trail.at_most(most.max(1), LimitReason::PartitionsReached, || {
+        Some((most, CapReason::Partitions)) => {
+            chain.at_most(most.max(1), LimitReason::PartitionsReached, || {
                 format!("{}: more than {most} consumers would share {most} partitions", metric.policy.name)
             });
         }
-        Some((most, MostReason::NoBenefit)) if trail.replicas() > most.max(current) => {
-            trail.bend(most.max(current), LimitReason::NoBenefit, || {
+        Some((most, CapReason::NoBenefit)) if chain.replicas() > most.max(current) => {
+            chain.apply(most.max(current), LimitReason::NoBenefit, || {
                 format!("{}: more than {most} consumers didn't raise throughput", metric.policy.name)
             });
         }
         _ => {}
     }
-    let wanted = trail.replicas();
+    let wanted = chain.replicas();
     // Waking up and going to sleep aren't rebalances.
     if wanted == current || current == 0 || wanted == 0 {
         return;
     }
-    let dwell = backlog.dwell.max(backlog.rebalance_pause * 10);
-    let (dwell, waits) = if wanted > current { (dwell, !found.urgent) } else { (dwell * DOWN_DWELLS, true) };
+    let dwell = backlog.cooldown(wanted > current);
+    let waits = wanted < current || !found.urgent;
     let changed = next.scale_events.last().map(|event| time::since(now, event.at));
     if let Some(ago) = changed.filter(|ago| waits && *ago < dwell) {
-        trail.bend(current, LimitReason::MembershipDwell, || {
+        chain.apply(current, LimitReason::ConsumerCooldown, || {
             format!(
                 "{}: the consumers changed {}s ago, and each change pauses all of them",
                 metric.policy.name,
@@ -403,7 +377,12 @@ fn watch_benefit(
 }
 
 /// Remembers an unexplained drop from when it began; a load that comes back ends it.
-fn hold_after_drop(policy: &Policy, metrics: &[(Validated<'_>, Found)], next: &mut History, now: Timestamp) {
+fn hold_after_drop(
+    policy: &Policy,
+    metrics: &[(Validated<'_>, MetricOutcome)],
+    next: &mut History,
+    now: Timestamp,
+) {
     let floor = metrics.iter().filter_map(|(_, found)| found.dropped).max();
     next.drop_hold = match (floor, next.drop_hold) {
         // The hold ends after its time even though the load stays low: then that is the new normal.

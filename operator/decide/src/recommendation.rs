@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::seconds;
-use crate::stance::Stance;
+use crate::strategy::Strategy;
 
 /// The answer to "how many replicas, and why".
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,10 +31,10 @@ pub struct Recommendation {
     /// How far ahead capacity is ordered.
     #[serde(with = "seconds")]
     pub lead: Duration,
-    /// The stance taken.
-    pub stance: Stance,
-    /// Why that stance.
-    pub stance_reason: StanceReason,
+    /// The strategy taken.
+    pub strategy: Strategy,
+    /// Why that strategy.
+    pub strategy_reason: StrategyReason,
     /// All metrics are fresh and fully measured.
     pub data_fresh: bool,
 }
@@ -209,9 +209,9 @@ words! {
         /// The change isn't worth making.
         DeadBand,
         /// Only so many per minute.
-        DownStep,
+        ScaleDownStep,
         /// Not below so much of the last hour's peak.
-        HourlyPeak,
+        RecentPeak,
         /// Added pods don't start: pending or crash-looping.
         PodsNotStarting,
         /// The fleet's budget of new pods is used up.
@@ -221,7 +221,7 @@ words! {
         /// More consumers than partitions would only wait.
         PartitionsReached,
         /// The number of consumers changed a short while ago.
-        MembershipDwell,
+        ConsumerCooldown,
         /// The target was scaled to 0 by hand; it isn't touched.
         ScalingDisabled,
         /// Another writer changed the replicas.
@@ -230,24 +230,22 @@ words! {
 }
 
 words! {
-    /// Why a stance was taken.
-    StanceReason {
+    /// Why a strategy was taken.
+    StrategyReason {
         /// Forecasts are switched off.
         ForecastOff,
         /// Nothing is known yet about whether the forecast pays here.
-        NotYetProven,
+        InsufficientHistory,
         /// The forecast does no better than the last value, or yesterday's.
         NoBetterThanNaive,
         /// The forecast's quantiles hold less than they promise.
         PoorCoverage,
         /// The forecast beats the naive ones and nothing was replayed yet.
         Accurate,
-        /// The cheapest stance that keeps the protection on replayed history.
-        CheapestOnReplay,
+        /// The cheapest strategy that keeps the protection on replayed history.
+        SelectedByReplay,
         /// None keeps the protection on replayed history; the one that comes closest.
         SafestOnReplay,
-        /// A better one was seen and has to last a while.
-        Dwelling,
     }
 }
 
@@ -273,6 +271,6 @@ impl Recommendation {
 
     /// Whether a forecast may raise this workload.
     pub fn is_forecast_active(&self) -> bool {
-        self.stance.foresight.is_some()
+        self.strategy.forecast.is_some()
     }
 }

@@ -4,14 +4,13 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use series::{Absence, AbsenceReason, Reading, time};
+use series::{Absence, AbsenceReason, Forecast, Reading, Sample, time};
 
-use crate::capacity::Learnt;
+use crate::drop_detector::APART;
 use crate::history::MetricHistory;
-use crate::observation::{MetricObservation, Observation, Outlook};
-use crate::policy::{Capacity, MetricKind, MetricPolicy};
+use crate::observation::{MetricObservation, Observation};
+use crate::policy::{MetricKind, MetricPolicy};
 use crate::predictive;
-use crate::sudden::APART;
 
 /// Less of the window than this was measured: the value understates the load.
 const LEAST_COVERAGE: f64 = 0.9;
@@ -35,6 +34,28 @@ pub(crate) struct Validated<'a> {
     pub(crate) per_replica: f64,
     /// What to remember.
     pub(crate) memory: MetricHistory,
+}
+
+impl Validated<'_> {
+    /// The load after `ahead` if it goes on climbing as it does now; only a fresh one climbs.
+    pub(crate) fn climbed(&self, ahead: Duration) -> Option<f64> {
+        self.fresh?;
+        self.memory.readings.carried(ahead)
+    }
+
+    /// The mean of five minutes that a surge is measured against.
+    pub(crate) fn mean(&self) -> Option<f64> {
+        self.memory.readings.mean().or(self.memory.peaks.mean)
+    }
+
+    /// The fresh measurement, with the time it is of.
+    pub(crate) fn measured(&self) -> Option<(Timestamp, f64)> {
+        self.fresh?;
+        match &self.observed?.reading {
+            Reading::Fresh(sample) => Some((sample.time(), sample.value())),
+            Reading::Stale { .. } | Reading::Absent(_) => None,
+        }
+    }
 }
 
 /// The moment that a metric is looked at.
@@ -73,35 +94,40 @@ pub(crate) fn validate<'a>(
         match policy.kind {
             MetricKind::Backlog(_) => learn_throughput(&mut memory, observation, observed, value, now),
             MetricKind::AverageValue | MetricKind::Value => {
-                memory.burst.observe(now, value, sane(observed.long));
                 if let Reading::Fresh(sample) = &observed.reading {
-                    let before = memory.momentum.before(sample.time(), APART);
-                    if policy.kind == MetricKind::AverageValue
-                        && let Some(before) = before
-                    {
-                        let expected = expected(observed, sample.time());
-                        memory.sudden.observe(now, value, before, expected, after_fall);
-                    }
-                    memory.momentum.observe(sample.time(), value);
+                    let forecast = observed.forecast.as_ref().ok();
+                    learn_load(&mut memory, &policy.kind, *sample, forecast, now, after_fall);
                 }
             }
         }
         // A rate over a minute and a utilization over seconds are of the same load only while that stands still.
-        let steady = memory.momentum.swing().is_none_or(|swing| swing <= STEADY);
+        let steady = memory.readings.swing().is_none_or(|swing| swing <= STEADY);
         if let Some(look) = observed.utilization.filter(|_| settled && steady && !observation.rollout) {
             memory.capacity.observe(now, look);
         }
     }
-    let per_replica = per_replica(policy, &memory);
+    let per_replica = memory.per_replica(policy);
     Validated { policy, observed, fresh, upward, problem, per_replica, memory }
 }
 
-/// What the forecast has for `at`.
-fn expected(observed: &MetricObservation, at: Timestamp) -> Option<f64> {
-    match &observed.outlook {
-        Outlook::Forecast(forecast) => predictive::line(forecast, at, 0.5),
-        Outlook::Unknown { .. } => None,
+/// Takes a fresh load into the metric's memory: its peaks, its climb, and whether it fell as it never does.
+pub(crate) fn learn_load(
+    memory: &mut MetricHistory,
+    kind: &MetricKind,
+    sample: Sample,
+    forecast: Option<&Forecast>,
+    now: Timestamp,
+    after_fall: Duration,
+) {
+    let (at, value) = (sample.time(), sample.value());
+    if *kind == MetricKind::AverageValue
+        && let Some(before) = memory.readings.before(at, APART)
+    {
+        let expected = forecast.and_then(|forecast| predictive::line(forecast, at, 0.5));
+        memory.drops.observe(now, value, before, expected, after_fall);
     }
+    memory.readings.observe(at, value);
+    memory.peaks.observe(now, value, memory.readings.mean());
 }
 
 type Judged = (Option<f64>, Option<f64>, Option<Absence>);
@@ -132,23 +158,18 @@ fn judge(observed: Option<&MetricObservation>, memory: &MetricHistory, now: Time
         );
         return (None, Some(value), Some(Absence::new(AbsenceReason::HalfFilled, message)));
     }
-    if let Some(absence) = glitch(value, observed, memory, now) {
+    if let Some(absence) = glitch(value, memory, now) {
         return (None, None, Some(absence));
     }
     (Some(value), Some(value), None)
 }
 
-/// A jump up that nothing confirms yet: neither the reading before nor the source's own short window.
-fn glitch(
-    value: f64,
-    observed: &MetricObservation,
-    memory: &MetricHistory,
-    now: Timestamp,
-) -> Option<Absence> {
-    let (at, last) = memory.burst.last?;
+/// A jump up that no second reading confirms yet.
+fn glitch(value: f64, memory: &MetricHistory, now: Timestamp) -> Option<Absence> {
+    let (at, last) = memory.peaks.last?;
     let near = |other: f64| value <= GLITCH * other;
     let jumped = last > 0.0 && time::since(now, at) <= LONGEST_GAP && !near(last);
-    let confirmed = memory.suspect.is_some_and(near) || sane(observed.short).is_some_and(near);
+    let confirmed = memory.suspect.is_some_and(near);
     (jumped && !confirmed).then(|| {
         Absence::new(
             AbsenceReason::Implausible,
@@ -178,16 +199,4 @@ fn learn_throughput(
 /// A number that can be counted with, if it is one. Squares of what is beyond it wouldn't be finite.
 pub(crate) fn sane(value: Option<f64>) -> Option<f64> {
     value.filter(|v| (0.0..1e100).contains(v))
-}
-
-/// What one replica can carry: the user's word, what was learnt, or the target.
-fn per_replica(policy: &MetricPolicy, memory: &MetricHistory) -> f64 {
-    match policy.capacity {
-        Capacity::Target => policy.target,
-        Capacity::Declared(per_replica) => per_replica,
-        Capacity::Learnt => match memory.capacity.learnt() {
-            Learnt::Known { per_replica, .. } => per_replica,
-            Learnt::Learning { .. } => policy.target,
-        },
-    }
 }

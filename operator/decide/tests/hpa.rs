@@ -22,7 +22,7 @@ fn at(second: i64) -> Timestamp {
 
 /// A policy that is an HPA: no forecasts, no step limits of ours.
 fn hpa(min: u32, max: u32, behavior: Option<Behavior>) -> Policy {
-    let steps = StepLimits { dead_band: 0.0, per_minute: 1.0, of_hourly_peak: 0.0 };
+    let steps = StepLimits { dead_band: 0.0, per_minute: 1.0, of_recent_peak: 0.0 };
     // Nor waits an HPA when the load falls as it never does.
     let timing = Timing { after_fall: Duration::ZERO, ..Timing::default() };
     Policy { forecast: ForecastUse::Off, behavior, steps, timing, ..Policy::simple(min, max, 100.0) }
@@ -30,17 +30,8 @@ fn hpa(min: u32, max: u32, behavior: Option<Behavior>) -> Policy {
 
 fn observation(spec: u32, load: f64, now: Timestamp) -> Observation {
     let sample = Sample::new(now, load).unwrap();
-    let metric = MetricObservation {
-        // The surge rule is ours; a long mean as high as the value keeps it out.
-        long: Some(load),
-        short: Some(load),
-        ..MetricObservation::fresh("load", Reading::Fresh(sample))
-    };
-    let mut observation = Observation::of(spec);
-    // Readiness far above the load keeps the overload rule out as well.
-    observation.replicas.ready = 1_000;
-    observation.metrics.push(metric);
-    observation
+    let metric = MetricObservation::fresh("load", Reading::Fresh(sample));
+    Observation { metrics: vec![metric], ..Observation::of(spec) }
 }
 
 /// Decides at each second for the load, obeying each decision; the replicas after each.

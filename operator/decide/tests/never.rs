@@ -5,14 +5,14 @@
 use std::time::Duration;
 
 use decide::{
-    BacklogPolicy, Behavior, CalendarWindow, Capacity, Fallback, ForecastUse, ForeignWrite, Foresight,
-    Health, History, LeadTime, LimitReason, MetricKind, MetricObservation, MetricPolicy, Observation,
-    Outlook, Policy, QueueObservation, RateKind, RatePolicy, Record, Replicas, ScalingRules, Score,
-    SelectPolicy, Stance, Standing, Startup, Utilization, recommend,
+    BacklogPolicy, Behavior, CalendarWindow, Capacity, Fallback, ForecastParams, ForecastUse, ForeignWrite,
+    Health, History, LeadTime, LimitReason, MetricKind, MetricObservation, MetricPolicy, Observation, Policy,
+    QueueObservation, RateKind, RatePolicy, Record, Replicas, ScalingRules, SelectPolicy, Selected, Startup,
+    StrategyReason, Utilization, recommend,
 };
 use jiff::Timestamp;
 use proptest::prelude::*;
-use series::{Absence, AbsenceReason, Forecast, Reading, Sample, time};
+use series::{Absence, AbsenceReason, Forecast, NoForecast, NoForecastReason, Reading, Sample, time};
 
 const START: i64 = 1_767_600_000;
 
@@ -49,27 +49,16 @@ fn reading(now: Timestamp) -> impl Strategy<Value = Reading> {
     ]
 }
 
-fn outlook(now: Timestamp) -> impl Strategy<Value = Outlook> {
+fn forecast(now: Timestamp) -> impl Strategy<Value = Result<Forecast, NoForecast>> {
     let rows = proptest::collection::vec((0.0..4_000.0, 1.0..2.0), 1..40);
     let forecast = (rows, -9_000i64..600).prop_map(move |(rows, ago)| {
         let rows = rows.into_iter().map(|(m, f): (f64, f64)| vec![m / f, m, m * f]).collect();
         let origin = Timestamp::from_second(now.as_second() + ago).unwrap();
         let made = Forecast::new(origin, Duration::from_secs(60), vec![0.05, 0.5, 0.95], rows, "random");
-        Outlook::Forecast(made.unwrap())
+        Ok(made.unwrap())
     });
-    let unknown = Outlook::Unknown { reason: "ShortHistory".to_owned(), message: "an hour".to_owned() };
+    let unknown = Err(NoForecast::new(NoForecastReason::HistoryTooShort, "an hour"));
     prop_oneof![3 => forecast, 1 => Just(unknown)]
-}
-
-fn standing() -> impl Strategy<Value = Option<Standing>> {
-    proptest::option::of((0.2..1.4, 0.2..1.4, 0.5..1.0).prop_map(
-        |(versus_last, versus_yesterday, coverage)| Standing {
-            versus_last,
-            versus_yesterday,
-            coverage,
-            level: 0.95,
-        },
-    ))
 }
 
 fn metric_observation(name: &'static str, now: Timestamp) -> impl Strategy<Value = MetricObservation> {
@@ -80,20 +69,16 @@ fn metric_observation(name: &'static str, now: Timestamp) -> impl Strategy<Value
     let coverage = prop_oneof![5 => Just(1.0), 1 => 0.0..1.0, 1 => Just(f64::NAN)];
     let used =
         proptest::option::of((0.0..500.0, 0.0..1.2).prop_map(|(load, used)| Utilization { load, used }));
-    (reading(now), wild(), wild(), coverage, outlook(now), standing(), used, proptest::option::of(queue))
-        .prop_map(move |(reading, short, long, coverage, outlook, standing, utilization, queue)| {
-            MetricObservation {
-                name: name.to_owned(),
-                reading,
-                short,
-                long,
-                coverage,
-                outlook,
-                standing,
-                utilization,
-                queue,
-            }
-        })
+    (reading(now), coverage, forecast(now), used, proptest::option::of(queue)).prop_map(
+        move |(reading, coverage, forecast, utilization, queue)| MetricObservation {
+            name: name.to_owned(),
+            reading,
+            coverage,
+            forecast,
+            utilization,
+            queue,
+        },
+    )
 }
 
 fn observation(now: Timestamp) -> impl Strategy<Value = Observation> {
@@ -105,31 +90,26 @@ fn observation(now: Timestamp) -> impl Strategy<Value = Observation> {
         }),
         1 => Just(Health::Unhealthy { what: "checkout answers 500".to_owned() }),
     ];
-    let scores = proptest::collection::vec(
-        (
-            0.5f64..2.0,
-            proptest::option::of((0.0f64..1.0, 0.5f64..1.5)),
-            0.0f64..1.0,
-            0.0f64..90.0,
-            0.0f64..200.0,
-        )
-            .prop_map(|(headroom, foresight, violation, replicas, hours)| Score {
-                stance: Stance {
-                    lean: 0.7,
-                    slack: 0.1,
-                    band: 0.1,
-                    headroom,
-                    foresight: foresight.map(|(level, margin)| Foresight { level, margin, follow: 0.5 }),
-                    hold: Duration::from_secs(600),
-                },
-                violation,
-                replicas,
-                hours,
-                changes: 0.0,
-                reversals: 0.0,
-            }),
-        0..3,
-    );
+    let selected = (
+        0.5f64..2.0,
+        proptest::option::of((0.0f64..1.0, 0.5f64..1.5)),
+        proptest::sample::select(StrategyReason::ALL),
+    )
+        .prop_map(|(headroom, forecast, reason)| Selected {
+            strategy: decide::Strategy {
+                trend_weight: 0.7,
+                up_tolerance: 0.1,
+                down_tolerance: 0.1,
+                headroom,
+                forecast: forecast.map(|(quantile, margin)| ForecastParams {
+                    quantile,
+                    margin,
+                    level_correction: 0.5,
+                }),
+                down_stabilization: Duration::from_secs(600),
+            },
+            reason,
+        });
     let metrics = (
         proptest::option::weighted(0.95, metric_observation("load", now)),
         proptest::option::weighted(0.9, metric_observation("other", now)),
@@ -146,7 +126,7 @@ fn observation(now: Timestamp) -> impl Strategy<Value = Observation> {
         mean: Some(Duration::from_secs(p95 / 2)),
         samples,
     });
-    (replicas, any::<bool>(), health, metrics, startup, foreign, proptest::option::of(0u32..40), scores)
+    (replicas, any::<bool>(), health, metrics, startup, foreign, proptest::option::of(0u32..40), selected)
         .prop_map(
             |(
                 (spec, ready, pending, unschedulable, crash_looping),
@@ -156,7 +136,7 @@ fn observation(now: Timestamp) -> impl Strategy<Value = Observation> {
                 startup,
                 foreign,
                 budget,
-                scores,
+                selected,
             )| {
                 Observation {
                     replicas: Replicas { spec, ready, pending, unschedulable, crash_looping },
@@ -167,7 +147,7 @@ fn observation(now: Timestamp) -> impl Strategy<Value = Observation> {
                     lag: Duration::from_secs(20),
                     foreign_writer: foreign,
                     pod_budget: budget,
-                    scores,
+                    selected,
                 }
             },
         )

@@ -5,10 +5,10 @@
 use std::time::Duration;
 
 use decide::{
-    BacklogPolicy, Burst, CalendarWindow, CandidateReason, Capacity, Fallback, ForecastUse, ForeignWrite,
-    Health, History, LimitReason, MetricHistory, MetricKind, MetricObservation, MetricPolicy, Mode,
-    NoBenefit, Observation, Outlook, Pause, Plan, Policy, QueueObservation, Recommendation, Run, ScaleEvent,
-    Score, Source, Stance, Standing, Startup, Utilization, plan, recommend,
+    BacklogPolicy, CalendarWindow, CandidateReason, Capacity, Fallback, ForecastUse, ForeignWrite, Health,
+    History, LimitReason, MetricHistory, MetricKind, MetricObservation, MetricPolicy, Mode, NoBenefit,
+    Observation, Pause, PeakMargin, Plan, Policy, QueueObservation, Recommendation, Run, ScaleEvent,
+    Selected, Source, Startup, Strategy, StrategyReason, Utilization, plan, recommend,
 };
 use jiff::Timestamp;
 use rstest::rstest;
@@ -56,6 +56,12 @@ impl Case {
         self
     }
 
+    /// The load was `mean` for five minutes; `peaks` are the usual ones.
+    fn after_a_mean_of(&mut self, mean: f64, peaks: PeakMargin) {
+        let peaks = PeakMargin { mean: Some(mean), last: Some((ago(15), mean)), ..peaks };
+        self.history.metrics.insert("load".into(), MetricHistory { peaks, ..MetricHistory::default() });
+    }
+
     fn decide(&self) -> Recommendation {
         recommend(&self.policy, &self.seen, &self.history, now()).recommendation
     }
@@ -71,9 +77,11 @@ fn trusted(mut case: Case, values: &[(u64, f64)]) -> Case {
         .collect();
     let forecast =
         Forecast::new(now(), Duration::from_secs(60), vec![0.01, 0.5, 0.99], rows, "seasonal").unwrap();
-    case.seen.metrics[0].outlook = Outlook::Forecast(forecast);
-    case.seen.metrics[0].standing =
-        Some(Standing { versus_last: 0.5, versus_yesterday: 0.6, coverage: 0.95, level: 0.95 });
+    case.seen.metrics[0].forecast = Ok(forecast);
+    case.seen.selected = Selected {
+        strategy: Strategy::at_quantile(case.policy.protection),
+        reason: StrategyReason::Accurate,
+    };
     case
 }
 
@@ -100,9 +108,9 @@ fn queue(spec: u32, backlog: f64, arrivals: f64) -> Case {
 #[case::after_an_outage(case(10, 300.0).with(|c| { c.history.metrics.insert("load".into(), MetricHistory { last_bad: Some(ago(500)), ..MetricHistory::default() }); }), LimitReason::DataJustReturned, 10)]
 #[case::panic(case(10, 300.0).with(|c| c.history.panic_until = Some(ahead(60))), LimitReason::PanicHold, 10)]
 #[case::stabilized(case(10, 300.0).with(|c| c.history.recommendations = vec![Run { from: ago(280), to: ago(280), replicas: 9 }]), LimitReason::ScaleDownStabilized, 9)]
-#[case::a_fifth_a_minute(case(20, 300.0), LimitReason::DownStep, 16)]
-#[case::what_was_removed_counts(case(18, 300.0).with(|c| c.history.scale_events = vec![ScaleEvent { at: ago(30), change: -2 }]), LimitReason::DownStep, 16)]
-#[case::half_of_the_peak(case(10, 300.0).with(|c| { c.policy.steps.per_minute = 1.0; c.history.supplied = vec![Run { from: ago(1_000), to: ago(900), replicas: 12 }]; }), LimitReason::HourlyPeak, 6)]
+#[case::a_fifth_a_minute(case(20, 300.0), LimitReason::ScaleDownStep, 16)]
+#[case::what_was_removed_counts(case(18, 300.0).with(|c| c.history.scale_events = vec![ScaleEvent { at: ago(30), change: -2 }]), LimitReason::ScaleDownStep, 16)]
+#[case::half_of_the_peak(case(10, 300.0).with(|c| { c.policy.steps.per_minute = 1.0; c.history.supplied = vec![Run { from: ago(1_000), to: ago(900), replicas: 12 }]; }), LimitReason::RecentPeak, 6)]
 #[case::dead_band(case(40, 3_850.0).with(|c| { c.policy.tolerance = 0.0; c.policy.forecast = ForecastUse::Off; }), LimitReason::DeadBand, 40)]
 #[case::needed_soon(trusted(case(10, 300.0), &[(0, 300.0), (240, 800.0)]), LimitReason::NeededSoon, 9)]
 #[case::crash_loop(case(10, 1_900.0).with(|c| c.seen.replicas.crash_looping = 3), LimitReason::PodsNotStarting, 10)]
@@ -116,7 +124,7 @@ fn queue(spec: u32, backlog: f64, arrivals: f64) -> Case {
 #[case::ceiling(case(10, 1_900.0).with(|c| c.policy.calendar = vec![window(-60, 600, None, Some(12))]), LimitReason::CalendarCeiling, 12)]
 #[case::partitions(queue(20, 500_000.0, 2_000.0), LimitReason::PartitionsReached, 24)]
 #[case::no_benefit(queue(10, 500_000.0, 900.0).with(|c| { c.history.metrics.insert("load".into(), MetricHistory { no_benefit: Some(NoBenefit { replicas: 10, until: ahead(60) }), ..MetricHistory::default() }); }), LimitReason::NoBenefit, 10)]
-#[case::dwell(queue(10, 0.0, 1_000.0).with(|c| c.history.scale_events = vec![ScaleEvent { at: ago(60), change: 1 }]), LimitReason::MembershipDwell, 10)]
+#[case::dwell(queue(10, 0.0, 1_000.0).with(|c| c.history.scale_events = vec![ScaleEvent { at: ago(60), change: 1 }]), LimitReason::ConsumerCooldown, 10)]
 fn each_limit_bites(#[case] case: Case, #[case] reason: LimitReason, #[case] target: u32) {
     let r = case.decide();
     assert!(r.limits.iter().any(|l| l.reason == reason), "{:#?}", r.limits);
@@ -131,7 +139,7 @@ fn window(from: i64, to: i64, min: Option<u32>, max: Option<u32>) -> CalendarWin
 #[rstest]
 #[case::reactive(case(10, 1_200.0), Source::Burst, 14)]
 #[case::reactive_alone(case(10, 1_200.0).with(|c| c.policy.forecast = ForecastUse::Off), Source::Reactive, 12)]
-#[case::surge(case(10, 1_000.0).with(|c| { c.seen.metrics[0].short = Some(1_100.0); c.seen.metrics[0].long = Some(500.0); }), Source::Panic, 17)]
+#[case::surge(case(10, 1_100.0).with(|c| c.after_a_mean_of(500.0, PeakMargin::default())), Source::Panic, 17)]
 #[case::foreseen(trusted(case(10, 900.0), &[(0, 900.0), (60, 1_500.0)]), Source::Predictive, 17)]
 #[case::calendar_in_time(case(10, 900.0).with(|c| c.policy.calendar = vec![window(80, 600, Some(18), None)]), Source::Calendar, 18)]
 #[case::fallback(case(10, 900.0).with(|c| {
@@ -150,22 +158,12 @@ fn each_candidate_can_win(#[case] case: Case, #[case] source: Source, #[case] ta
 #[rstest]
 #[case::never_before(0.1, true)]
 #[case::every_hour(0.8, false)]
-fn a_replayed_stance_knows_the_bursts_that_are_usual(#[case] large: f64, #[case] surge: bool) {
-    let stance = Stance { headroom: 1.5, ..Stance::REACTIVE };
-    let r = case(10, 1_000.0)
+fn a_simulated_strategy_knows_the_peaks_that_are_usual(#[case] large: f64, #[case] surge: bool) {
+    let strategy = Strategy { headroom: 1.5, ..Strategy::REACTIVE };
+    let r = case(10, 1_100.0)
         .with(|c| {
-            c.seen.metrics[0].short = Some(1_100.0);
-            c.seen.metrics[0].long = Some(500.0);
-            let burst = Burst { large, ..Burst::default() };
-            c.history.metrics.insert("load".into(), MetricHistory { burst, ..MetricHistory::default() });
-            c.seen.scores = vec![Score {
-                stance,
-                violation: 0.001,
-                replicas: 12.0,
-                hours: 168.0,
-                changes: 10.0,
-                reversals: 0.0,
-            }];
+            c.after_a_mean_of(500.0, PeakMargin { large, ..PeakMargin::default() });
+            c.seen.selected = Selected { strategy, reason: StrategyReason::SelectedByReplay };
         })
         .decide();
     assert_eq!(r.candidates.iter().any(|c| c.source == Source::Panic), surge, "{:#?}", r.candidates);
@@ -174,7 +172,7 @@ fn a_replayed_stance_knows_the_bursts_that_are_usual(#[case] large: f64, #[case]
 #[rstest]
 #[case::off(trusted(case(10, 900.0), &[(0, 3_000.0)]).with(|c| c.policy.forecast = ForecastUse::Off), CandidateReason::ForecastOff)]
 #[case::metric_off(trusted(case(10, 900.0), &[(0, 3_000.0)]).with(|c| c.policy.metrics[0].forecast = false), CandidateReason::ForecastOff)]
-#[case::untrusted(trusted(case(10, 900.0), &[(0, 3_000.0)]).with(|c| c.seen.metrics[0].standing = None), CandidateReason::NotTrusted)]
+#[case::untrusted(trusted(case(10, 900.0), &[(0, 3_000.0)]).with(|c| c.seen.selected = Selected::default()), CandidateReason::NotTrusted)]
 #[case::none(case(10, 900.0), CandidateReason::NoForecast)]
 fn a_forecast_that_doesnt_count_says_why_and_changes_nothing(
     #[case] case: Case,
@@ -203,9 +201,6 @@ fn a_glitch_waits_for_a_second_reading_and_a_real_surge_has_one() {
     assert_eq!(glitch.recommendation.target, 10, "{:#?}", glitch.recommendation);
     let confirmed = recommend(&c.policy, &c.seen, &glitch.history, ahead(15));
     assert_eq!(confirmed.recommendation.target, 20, "as fast as the HPA may");
-    c.seen.metrics[0].short = Some(9_100.0);
-    let told = recommend(&c.policy, &c.seen, &first.history, now());
-    assert_eq!(told.recommendation.target, 20, "the source's own short window confirms it");
 }
 
 #[rstest]

@@ -2,7 +2,7 @@
 //! of day, compared over the last two hours (Lorenz, "Atmospheric predictability as revealed by naturally occurring
 //! analogues", 1969).
 
-use crate::past::Past;
+use crate::clean_history::CleanHistory;
 
 const NEIGHBOURS: usize = 6;
 
@@ -10,7 +10,7 @@ const NEIGHBOURS: usize = 6;
 const LENGTH: usize = 24;
 
 /// The nearest earlier origins with their weights.
-pub(crate) fn neighbors(past: &Past) -> Vec<(usize, f32)> {
+pub(crate) fn neighbors(past: &CleanHistory) -> Vec<(usize, f32)> {
     let (i, day) = (past.newest(), past.day());
     let v = past.lin.values();
     let hour = (day / 24).max(2);
@@ -60,7 +60,7 @@ fn distance(v: &[f32], stride: usize, recent: &[f32], weight: &[f32], farthest: 
 }
 
 /// The forecast `h` steps ahead: the change that followed, added to the present level.
-pub(crate) fn predict(past: &Past, neighbors: &[(usize, f32)], h: usize) -> Option<f32> {
+pub(crate) fn predict(past: &CleanHistory, neighbors: &[(usize, f32)], h: usize) -> Option<f32> {
     let v = past.lin.values();
     let i = past.newest();
     let now = 0.7 * v[i] + 0.3 * v[i.saturating_sub(1)];

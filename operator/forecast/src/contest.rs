@@ -113,16 +113,16 @@ impl Forecaster {
     /// Begins a contest when there is enough of the new load, and fits the challenger of one that runs, but not in
     /// the refits in which the champion's trees are grown, to spread the cost.
     pub(crate) fn tend_contest(&mut self, heavy: bool) {
-        let (Some(past), false) = (&self.past, self.panel.keys.is_empty()) else { return };
+        let (Some(past), false) = (&self.past, self.ensemble.keys.is_empty()) else { return };
         let end = self.history.end();
         let seconds = |slots: i64| slots * self.history.step;
         let mut trees = !heavy && self.rounds % 4 == 2;
         self.wanted.refit = self.wanted.refit.filter(|at| end < *at);
         let ready = |(_, since): &(Cause, i64)| !heavy && seconds(end - since) >= LEARN_AFTER;
         if let Some((cause, since)) = self.wanted.challenger.take_if(|wanted| ready(wanted)) {
-            let mut challenger = self.panel.champion.clone();
+            let mut challenger = self.ensemble.champion.clone();
             challenger.since = Some(since);
-            let horizons = self.panel.keys.len();
+            let horizons = self.ensemble.keys.len();
             self.contest = Some(Contest {
                 cause,
                 challenger,
@@ -133,7 +133,7 @@ impl Forecaster {
             trees = true;
         }
         if let Some(contest) = self.contest.as_mut().filter(|_| !heavy) {
-            contest.challenger.fit(past, &self.panel.keys, trees);
+            contest.challenger.fit(past, &self.ensemble.keys, trees);
         }
     }
 
@@ -154,7 +154,7 @@ impl Forecaster {
         let since = contest.challenger.since.unwrap_or(contest.begun);
         let (cause, since) = (contest.cause.words(), when(since));
         if let Some(contest) = self.contest.take_if(|_| ratio < BETTER) {
-            self.panel.champion = contest.challenger;
+            self.ensemble.champion = contest.challenger;
             self.change = Some(format!(
                 "{cause} at {since}: models for which the load before counts for little took over at {}, with {:.0} % of \
                  the error of those before over a day",

@@ -4,7 +4,7 @@
 use augurs_core::Fit;
 use augurs_mstl::MSTLModel;
 
-use crate::past::Past;
+use crate::clean_history::CleanHistory;
 use crate::smoothing::Damped;
 
 /// A decomposition: one period of each season, and the smoothed rest.
@@ -19,7 +19,7 @@ pub(crate) struct Decomposition {
 
 impl Decomposition {
     /// Decomposes the history; `None` below three days.
-    pub(crate) fn fit(past: &Past, h: usize) -> Option<Self> {
+    pub(crate) fn fit(past: &CleanHistory, h: usize) -> Option<Self> {
         let factor = (past.day() / 288).max(1);
         let day = past.day() / factor;
         // The newest slot ends a coarse one only by chance: coarse slots are counted from the epoch.

@@ -7,7 +7,7 @@ use std::f32::consts::TAU;
 use std::sync::LazyLock;
 
 use crate::calendar::{Calendar, DAY};
-use crate::plane::Plane;
+use crate::prefix_sums::PrefixSums;
 
 /// How many features there are; padded so that a row is a whole number of SIMD registers.
 pub(crate) const WIDTH: usize = 48;
@@ -26,7 +26,7 @@ pub(crate) struct Place<'a> {
     /// Slots of known events, `[from, to)`, by name.
     pub(crate) events: &'a [Vec<(i64, i64)>],
     /// Further series on the slots of the past.
-    pub(crate) regressors: &'a [Plane],
+    pub(crate) regressors: &'a [PrefixSums],
 }
 
 /// How many names of events, and how many further series, the features have room for.
@@ -34,7 +34,7 @@ pub(crate) const SIDE: usize = 2;
 
 impl Place<'_> {
     /// The value at the wall-clock time of `target`, `days` days earlier (never later than `known`).
-    pub(crate) fn days_earlier(&self, plane: &Plane, target: usize, days: usize) -> Option<f32> {
+    pub(crate) fn days_earlier(&self, plane: &PrefixSums, target: usize, days: usize) -> Option<f32> {
         let back = self.calendar.days_back(self.first + target as i64, days);
         target.checked_sub(back).and_then(|i| plane.values().get(i)).copied()
     }
@@ -46,7 +46,7 @@ fn slots(minutes: usize, day: usize) -> usize {
 }
 
 /// Fills `row` with the features of origin `i`, `h` steps ahead.
-pub(crate) fn fill(place: &Place<'_>, plane: &Plane, i: usize, h: usize, row: &mut Row) {
+pub(crate) fn fill(place: &Place<'_>, plane: &PrefixSums, i: usize, h: usize, row: &mut Row) {
     let day = place.calendar.day();
     let v = plane.values();
     let lag = |k: usize| v[i.saturating_sub(k)];
@@ -110,7 +110,7 @@ pub(crate) fn fill(place: &Place<'_>, plane: &Plane, i: usize, h: usize, row: &m
 }
 
 /// Another season, events and further series.
-fn other_terms(place: &Place<'_>, plane: &Plane, i: usize, h: usize, row: &mut Row) {
+fn other_terms(place: &Place<'_>, plane: &PrefixSums, i: usize, h: usize, row: &mut Row) {
     row[42..].fill(0.0);
     if place.extra > 0 {
         let back = place.extra * (1 + (h - 1) / place.extra);

@@ -11,13 +11,13 @@ use series::{Forecast, Sample, Series, time};
 use crate::blend::{Blend, Mixed};
 use crate::calibration::{Band, Calibration};
 use crate::change::{Drift, Jump};
+use crate::clean_history::CleanHistory;
 use crate::contest::{Cause, Contest, Rival, Wanted};
+use crate::ensemble::{Ensemble, LOG_RIDGE, MEMBERS};
 use crate::features::SIDE;
 use crate::feedback::Feedback;
 use crate::history::History;
-use crate::panel::{LOG_RIDGE, MEMBERS, Panel};
-use crate::past::Past;
-use crate::plane::Plane;
+use crate::prefix_sums::PrefixSums;
 use crate::regressions::REGRESSIONS;
 use crate::saved::Saved;
 use crate::score::Score;
@@ -36,7 +36,7 @@ pub(crate) struct Pending {
 
 /// Everything that is learnt at one horizon.
 #[derive(Clone, Debug)]
-pub(crate) struct Track {
+pub(crate) struct HorizonModel {
     /// Steps ahead.
     pub(crate) ahead: usize,
     pub(crate) blend: Blend,
@@ -45,7 +45,7 @@ pub(crate) struct Track {
     pub(crate) pending: VecDeque<Pending>,
 }
 
-impl Track {
+impl HorizonModel {
     fn new(ahead: usize, step_seconds: f32) -> Self {
         Self {
             ahead,
@@ -70,9 +70,9 @@ pub struct Forecaster {
     pub(crate) partial: Option<(Timestamp, f64, u32)>,
     pub(crate) history: History,
     /// The cleaned history; `None` before the first value.
-    pub(crate) past: Option<Past>,
-    pub(crate) panel: Panel,
-    pub(crate) tracks: Vec<Track>,
+    pub(crate) past: Option<CleanHistory>,
+    pub(crate) ensemble: Ensemble,
+    pub(crate) tracks: Vec<HorizonModel>,
     pub(crate) seasons: Vec<Period>,
     pub(crate) jump: Jump,
     /// The slot in which the level last jumped.
@@ -127,8 +127,8 @@ impl Forecaster {
             partial: None,
             history: History::new(step as i64),
             past: None,
-            tracks: keys.iter().map(|h| Track::new(*h, step as f32)).collect(),
-            panel: Panel::new(keys),
+            tracks: keys.iter().map(|h| HorizonModel::new(*h, step as f32)).collect(),
+            ensemble: Ensemble::new(keys),
             seasons: Vec::new(),
             jump: Jump::default(),
             jumped: None,
@@ -303,7 +303,7 @@ impl Forecaster {
             self.seasons = season::find(past);
         }
         past.extra = extra_season(&self.seasons, past.day());
-        self.panel.refit(past, heavy, factor != 1.0);
+        self.ensemble.refit(past, heavy, factor != 1.0);
         self.tend_contest(heavy);
         self.rounds = self.rounds.wrapping_add(1);
         self.look_ahead(true);
@@ -344,7 +344,7 @@ impl Forecaster {
             past.push(if value.is_finite() { value } else { filler }, value.is_finite());
         }
         let Some(past) = &self.past else { return };
-        self.panel.update(past);
+        self.ensemble.update(past);
         self.settle(value);
         self.watch(value);
         self.look_ahead(false);
@@ -401,12 +401,12 @@ impl Forecaster {
     /// same slots before a refit.
     pub(crate) fn look_ahead(&mut self, again: bool) {
         let Some(past) = &self.past else { return };
-        self.panel.predict(past, &mut self.cells);
+        self.ensemble.predict(past, &mut self.cells);
         let newest = past.first + past.newest() as i64;
         self.rivals.clear();
         if let Some(contest) = &self.contest {
             self.rivals.extend_from_slice(&self.cells);
-            contest.challenger.predict(past, &self.panel.keys, &mut self.rivals);
+            contest.challenger.predict(past, &self.ensemble.keys, &mut self.rivals);
         }
         for (key, (track, cells)) in self.tracks.iter_mut().zip(self.cells.chunks_exact(MEMBERS)).enumerate()
         {
@@ -460,7 +460,7 @@ fn event_slots(settings: &Settings, step: i64) -> Vec<Vec<(i64, i64)>> {
 }
 
 /// A regressor on the slots of the past; where it wasn't measured, its last value before.
-fn aligned(history: &History, past: &Past) -> Plane {
+fn aligned(history: &History, past: &CleanHistory) -> PrefixSums {
     let mut last = 0.0;
     let values = (0..past.len())
         .map(|i| {
@@ -472,7 +472,7 @@ fn aligned(history: &History, past: &Past) -> Plane {
             last
         })
         .collect();
-    Plane::new(values)
+    PrefixSums::new(values)
 }
 
 /// The members that stand for doing nothing clever, for scores.

@@ -9,7 +9,7 @@ use linfa_linear::LinearRegression;
 use ndarray::{Array1, Array2};
 
 use crate::calendar::DAY;
-use crate::past::Past;
+use crate::clean_history::CleanHistory;
 
 const OF_DAY: usize = 8;
 const OF_WEEK: usize = 3;
@@ -50,7 +50,7 @@ fn terms(week_second: i64, weekend: bool) -> [f64; TERMS] {
 
 impl Fourier {
     /// Fits the curve on quarter-hour means and the fading for each of `horizons`; `None` below two days.
-    pub(crate) fn fit(past: &Past, horizons: &[usize]) -> Option<Self> {
+    pub(crate) fn fit(past: &CleanHistory, horizons: &[usize]) -> Option<Self> {
         let (n, day) = (past.len(), past.day());
         if n < 2 * day {
             return None;
@@ -85,7 +85,7 @@ impl Fourier {
     }
 
     /// How much of a deviation remains after each horizon: least squares through the origin on the last week.
-    fn fade(&mut self, past: &Past, horizons: &[usize]) {
+    fn fade(&mut self, past: &CleanHistory, horizons: &[usize]) {
         let n = past.len();
         let from = n.saturating_sub(7 * past.day());
         let rest: Vec<f32> = (from..n).map(|t| past.log.values()[t] - self.curve(past, t)).collect();
@@ -103,7 +103,7 @@ impl Fourier {
     }
 
     /// The curve at slot `index` of the past or after it, on the logarithmic scale.
-    pub(crate) fn curve(&self, past: &Past, index: usize) -> f32 {
+    pub(crate) fn curve(&self, past: &CleanHistory, index: usize) -> f32 {
         let slot = past.first + index as i64;
         let row = terms(past.calendar.second_of_week(slot), past.calendar.is_weekend(slot));
         let trend = 0.5 * self.coefficients[TERMS - 1];
@@ -111,7 +111,7 @@ impl Fourier {
     }
 
     /// The forecast for horizon number `key`, `h` steps ahead.
-    pub(crate) fn predict(&self, past: &Past, key: usize, h: usize) -> f32 {
+    pub(crate) fn predict(&self, past: &CleanHistory, key: usize, h: usize) -> f32 {
         let i = past.newest();
         let rest = past.log.mean(i, 2) - self.curve(past, i);
         (self.curve(past, i + h) + self.fading[key] * rest).min(20.0).exp_m1()

@@ -5,8 +5,8 @@
 use jiff::tz::TimeZone;
 
 use crate::calendar::Calendar;
-use crate::past::Past;
-use crate::plane::{Plane, append};
+use crate::clean_history::CleanHistory;
+use crate::prefix_sums::{PrefixSums, append};
 use crate::settings::Window;
 
 /// The raw history of one signal on a grid of slots.
@@ -85,7 +85,7 @@ impl History {
     }
 
     /// The cleaned past: gaps filled, glitches taken out, excluded windows not to be learnt from.
-    pub(crate) fn clean(&self, zone: &TimeZone, ahead: usize, excluded: &[Window]) -> Past {
+    pub(crate) fn clean(&self, zone: &TimeZone, ahead: usize, excluded: &[Window]) -> CleanHistory {
         let n = self.values.len();
         let calendar = Calendar::new(zone, self.step, self.first - 1, self.end() + 2 * ahead as i64 + 600);
         let day = calendar.day();
@@ -100,8 +100,8 @@ impl History {
         let measured: Vec<bool> = values.iter().map(|v| v.is_finite()).collect();
         fill(&mut values, day);
         // What just happened is taken as it is: a glitch can't be told from the begin of a rise yet.
-        let log = Plane::new(values.iter().map(|v| v.max(0.0).ln_1p()).collect());
-        Past::new(Plane::new(values), log, measured, calendar, self.first)
+        let log = PrefixSums::new(values.iter().map(|v| v.max(0.0).ln_1p()).collect());
+        CleanHistory::new(PrefixSums::new(values), log, measured, calendar, self.first)
     }
 }
 

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use series::{Forecast, time};
 
-use crate::forecaster::{Forecaster, SHAPE, Track};
-use crate::past::Past;
+use crate::clean_history::CleanHistory;
+use crate::forecaster::{Forecaster, HorizonModel, SHAPE};
 use crate::{NoForecast, NoForecastReason};
 
 /// Quantiles at one learnt horizon.
@@ -43,7 +43,7 @@ pub(crate) fn forecast(f: &Forecaster, origin: Timestamp) -> Result<Forecast, No
         .map_err(|e| NoForecast::new(NoForecastReason::NoData, e.to_string()))
 }
 
-fn knot(track: &Track, levels: &[f64]) -> Option<Knot> {
+fn knot(track: &HorizonModel, levels: &[f64]) -> Option<Knot> {
     let pending = track.pending.back()?;
     let center = pending.mixed.center;
     let mut quantiles = Vec::with_capacity(levels.len());
@@ -66,7 +66,7 @@ struct Shape {
 }
 
 impl Shape {
-    fn new(f: &Forecaster, past: &Past, late: i64, rows: usize) -> Self {
+    fn new(f: &Forecaster, past: &CleanHistory, late: i64, rows: usize) -> Self {
         let nothing = Self { usual: Vec::new(), trust: 0.0 };
         let (Some(first), Some(last)) = (f.tracks.first(), f.tracks.last()) else { return nothing };
         if last.ahead <= first.ahead + 1 || last.blend.count < 1.0 {
@@ -120,7 +120,7 @@ pub(crate) fn blend_name(f: &Forecaster) -> String {
         .iter()
         .take(4)
         .filter(|m| weights[**m] >= 0.05)
-        .map(|m| format!("{} {:.0}%", crate::panel::name(*m), 100.0 * weights[*m]))
+        .map(|m| format!("{} {:.0}%", crate::ensemble::name(*m), 100.0 * weights[*m]))
         .collect();
     format!("blend of {}", if parts.is_empty() { "all members".to_owned() } else { parts.join(", ") })
 }

@@ -1,9 +1,9 @@
 //! The regressions: for each horizon a ridge on the logarithm of load, trees on the load, and trees on what the ridge
 //! leaves. Two sets of them may run side by side: the champion, and a challenger fitted after a change.
 
+use crate::clean_history::CleanHistory;
+use crate::ensemble::{LOG_RIDGE, MEMBERS, TREES, TREES_REST};
 use crate::features::{self, Row, WIDTH};
-use crate::panel::{LOG_RIDGE, MEMBERS, TREES, TREES_REST};
-use crate::past::Past;
 use crate::ridge::{self, Problem, Ridge};
 use crate::trees::{self, Forest, Growth};
 
@@ -51,7 +51,7 @@ struct Table {
     weights: Vec<f32>,
 }
 
-fn table(past: &Past, h: usize, round: u64, since: usize) -> Table {
+fn table(past: &CleanHistory, h: usize, round: u64, since: usize) -> Table {
     let (n, day) = (past.len(), past.day());
     let from = (day / 4).min(n);
     let to = n.saturating_sub(h);
@@ -101,7 +101,7 @@ impl Regressions {
     }
 
     /// Fits at all horizons; the trees only where `heavy`.
-    pub(crate) fn fit(&mut self, past: &Past, keys: &[usize], heavy: bool) {
+    pub(crate) fn fit(&mut self, past: &CleanHistory, keys: &[usize], heavy: bool) {
         self.round += 1;
         self.forests += u64::from(heavy);
         // A change of more than a week ago is in most rows by now.
@@ -116,7 +116,7 @@ impl Regressions {
         }
     }
 
-    fn fit_one(&mut self, past: &Past, key: usize, h: usize, t: &Table, heavy: bool) {
+    fn fit_one(&mut self, past: &CleanHistory, key: usize, h: usize, t: &Table, heavy: bool) {
         let problem = Problem { rows: &t.rows, targets: &t.targets, weights: &t.weights, penalty: 3.0 };
         self.ridges[key] = ridge::fit(&problem, self.ridges[key].as_ref(), 1);
         let Some(model) = self.ridges[key].as_ref().filter(|_| heavy) else { return };
@@ -133,9 +133,9 @@ impl Regressions {
         }
     }
 
-    /// Puts what the regressions say at every horizon into `out`, as in [`Panel::predict`](crate::panel::Panel::predict);
+    /// Puts what the regressions say at every horizon into `out`, as in [`Ensemble::predict`](crate::ensemble::Ensemble::predict);
     /// where one isn't fitted, what is there stays.
-    pub(crate) fn predict(&self, past: &Past, keys: &[usize], out: &mut [f32]) {
+    pub(crate) fn predict(&self, past: &CleanHistory, keys: &[usize], out: &mut [f32]) {
         let place = past.place();
         let i = past.newest();
         for (key, (h, cells)) in keys.iter().zip(out.chunks_exact_mut(MEMBERS)).enumerate() {

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::Settings;
 use crate::calibration::{BINS, KINDS, QUARTERS};
-use crate::forecaster::{Forecaster, Track};
+use crate::ensemble::MEMBERS;
+use crate::forecaster::{Forecaster, HorizonModel};
 use crate::history::History;
 use crate::packing::{Stretch, pack, pack_coarse, unpack, unpack_coarse};
-use crate::panel::MEMBERS;
 
 /// What a history may take.
 struct Room {
@@ -30,7 +30,7 @@ pub(crate) struct Saved {
     settings: Settings,
     partial: Option<(Timestamp, f64, u32)>,
     history: SavedHistory,
-    tracks: Vec<SavedTrack>,
+    tracks: Vec<SavedHorizon>,
     jumped: Option<i64>,
     /// Since when the load behaves as it does now, and what was said of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,7 +51,7 @@ struct SavedHistory {
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct SavedTrack {
+struct SavedHorizon {
     ahead: usize,
     scored: u64,
     /// Blend, calibration and score, one after the other.
@@ -83,7 +83,7 @@ impl SavedHistory {
 }
 
 /// All numbers of a track in one order, for reading and for writing.
-fn numbers(track: &mut Track) -> Vec<&mut f32> {
+fn numbers(track: &mut HorizonModel) -> Vec<&mut f32> {
     let mut all: Vec<&mut f32> = Vec::new();
     all.extend(&mut track.blend.regret);
     all.extend(&mut track.blend.square);
@@ -108,7 +108,7 @@ impl From<Forecaster> for Saved {
         let tracks = f
             .tracks
             .into_iter()
-            .map(|mut track| SavedTrack {
+            .map(|mut track| SavedHorizon {
                 ahead: track.ahead,
                 scored: track.score.scored,
                 coarse: pack_coarse(
@@ -128,7 +128,7 @@ impl From<Forecaster> for Saved {
             partial: f.partial,
             tracks,
             jumped: f.jumped,
-            since: f.panel.champion.since,
+            since: f.ensemble.champion.since,
             change: f.change,
             rounds: f.rounds,
         }
@@ -142,7 +142,7 @@ impl From<Saved> for Forecaster {
         f.partial = saved.partial;
         f.history = saved.history.restore(step);
         f.jumped = saved.jumped;
-        f.panel.champion.since = saved.since;
+        f.ensemble.champion.since = saved.since;
         f.change = saved.change;
         f.regressors = saved.regressors.iter().map(|(name, h)| (name.clone(), h.restore(step))).collect();
         for old in saved.tracks {

@@ -3,7 +3,7 @@
 //! to what explains most nearby, the periods of clocks and calendars among it.
 
 use crate::calendar::DAY;
-use crate::past::Past;
+use crate::clean_history::CleanHistory;
 
 /// A period in slots of the past.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,7 +19,7 @@ const LEAST: f32 = 0.2;
 const AS_GOOD: f32 = 0.85;
 
 /// Seasons of the past, strongest first; at most three.
-pub(crate) fn find(past: &Past) -> Vec<Period> {
+pub(crate) fn find(past: &CleanHistory) -> Vec<Period> {
     let day = past.day();
     let factor = (day / 288).max(1);
     let rows = past.len() / factor;
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
     use crate::testdata::past_of;
 
-    fn hours(past: &Past) -> Vec<f64> {
+    fn hours(past: &CleanHistory) -> Vec<f64> {
         find(past).iter().map(|p| p.slots as f64 * 300.0 / 3600.0).collect()
     }
 

@@ -1,7 +1,7 @@
 //! Members without anything to fit: last value, the mean of three, the same time yesterday and a week ago, as they
 //! were and moved to the present level, and the usual day moved to the present level.
 
-use crate::past::Past;
+use crate::clean_history::CleanHistory;
 
 /// How many members there are here.
 pub(crate) const COUNT: usize = 11;
@@ -35,7 +35,7 @@ pub(crate) struct Now {
 }
 
 impl Now {
-    pub(crate) fn new(past: &Past) -> Self {
+    pub(crate) fn new(past: &CleanHistory) -> Self {
         let i = past.newest();
         let v = past.lin.values();
         let before = |k: usize| i.saturating_sub(k);
@@ -53,7 +53,7 @@ impl Now {
 }
 
 /// Fills `out` with the forecasts of slot `newest + h`; `ahead` is the usual load then.
-pub(crate) fn predict(past: &Past, now: &Now, h: usize, ahead: Option<(f32, f32)>, out: &mut [f32]) {
+pub(crate) fn predict(past: &CleanHistory, now: &Now, h: usize, ahead: Option<(f32, f32)>, out: &mut [f32]) {
     let i = past.newest();
     let target = i + h;
     let last = past.lin.values()[i];

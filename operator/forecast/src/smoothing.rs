@@ -2,7 +2,7 @@
 //! in time series", 1985), on what remains after MSTL, and Holt-Winters with one season. Parameters come from small
 //! grids scored by absolute error on the recent past.
 
-use crate::past::Past;
+use crate::clean_history::CleanHistory;
 
 const DAMPING: f32 = 0.9;
 
@@ -70,7 +70,7 @@ pub(crate) struct Winters {
 
 impl Winters {
     /// The best of a small grid over the history, by absolute error half an hour ahead.
-    pub(crate) fn fit(past: &Past) -> Option<Self> {
+    pub(crate) fn fit(past: &CleanHistory) -> Option<Self> {
         let (v, m) = (past.lin.values(), past.day());
         if v.len() < 3 * m {
             return None;

@@ -4,11 +4,11 @@ use jiff::tz::TimeZone;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
+use crate::clean_history::CleanHistory;
 use crate::history::History;
-use crate::past::Past;
 
 /// A past of `n` slots of 5 minutes with relative noise.
-pub(crate) fn past_of(n: usize, seed: u64, noise: f64, shape: impl Fn(usize) -> f64) -> Past {
+pub(crate) fn past_of(n: usize, seed: u64, noise: f64, shape: impl Fn(usize) -> f64) -> CleanHistory {
     let mut rng = SmallRng::seed_from_u64(seed);
     let mut history = History::new(300);
     for t in 0..n {

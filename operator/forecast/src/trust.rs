@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use series::{Forecast, time};
 
-use crate::forecaster::{Forecaster, Track};
+use crate::forecaster::{Forecaster, HorizonModel};
 use crate::outlook::blend_name;
 use crate::standing::{HorizonScore, Season, Standing};
 use crate::{NoForecast, NoForecastReason};
@@ -70,15 +70,16 @@ impl Forecaster {
 
     fn refuse_by_record(&self) -> Option<NoForecast> {
         let no = |reason, message| Some(NoForecast::new(reason, message));
-        let scored: Vec<&Track> = self.tracks.iter().filter(|t| t.score.scored >= RECORD).collect();
+        let scored: Vec<&HorizonModel> = self.tracks.iter().filter(|t| t.score.scored >= RECORD).collect();
         let (Some(first), Some(last)) = (scored.first(), scored.last()) else {
             return no(
                 NoForecastReason::HistoryTooShort,
                 format!("fewer than {RECORD} forecasts could be compared with what came"),
             );
         };
-        let worse =
-            |t: &&&Track| t.score.relative() > GOOD_ENOUGH && t.score.versus(0).max(t.score.versus(1)) >= 1.0;
+        let worse = |t: &&&HorizonModel| {
+            t.score.relative() > GOOD_ENOUGH && t.score.versus(0).max(t.score.versus(1)) >= 1.0
+        };
         if scored.iter().filter(worse).count() == scored.len() {
             return no(
                 NoForecastReason::NotBetterThanNaive,
@@ -182,7 +183,7 @@ impl Forecaster {
         format!(
             "over the last hours the best single member {minutes} min ahead was {} with an error of {:.1} % of load, \
              the last value had {:.1} %; the blend had {:.1} % over the last day",
-            crate::panel::name(best),
+            crate::ensemble::name(best),
             relative(errors[best]),
             relative(errors[0]),
             100.0 * track.score.relative()
@@ -214,7 +215,7 @@ mod tests {
         forecaster.predict(now).err().map(|no| no.reason)
     }
 
-    fn each(f: &mut Forecaster, change: impl Fn(&mut Track)) {
+    fn each(f: &mut Forecaster, change: impl Fn(&mut HorizonModel)) {
         f.tracks.iter_mut().for_each(change);
     }
 
@@ -233,7 +234,7 @@ mod tests {
 
     #[test]
     fn no_better_than_the_last_value_at_any_horizon_is_refused() {
-        let no_better = |t: &mut Track| t.score.errors = [0.2 * t.score.load; 3];
+        let no_better = |t: &mut HorizonModel| t.score.errors = [0.2 * t.score.load; 3];
         assert_eq!(reason(|f| each(f, no_better)), Some(NoForecastReason::NotBetterThanNaive));
         // One horizon at which it is better is enough: the decision looks at that of its lead time.
         let one = |f: &mut Forecaster| {
@@ -245,19 +246,19 @@ mod tests {
 
     #[test]
     fn better_than_the_last_value_but_not_than_yesterday_is_refused() {
-        let not_better = |t: &mut Track| t.score.errors = [0.2, 0.4, 0.1].map(|e| e * t.score.load);
+        let not_better = |t: &mut HorizonModel| t.score.errors = [0.2, 0.4, 0.1].map(|e| e * t.score.load);
         assert_eq!(reason(|f| each(f, not_better)), Some(NoForecastReason::NotBetterThanNaive));
     }
 
     #[test]
     fn an_error_above_half_the_load_is_refused() {
-        let wrong = |t: &mut Track| t.score.errors = [0.6, 0.9, 0.9].map(|e| e * t.score.load);
+        let wrong = |t: &mut HorizonModel| t.score.errors = [0.6, 0.9, 0.9].map(|e| e * t.score.load);
         assert_eq!(reason(|f| each(f, wrong)), Some(NoForecastReason::TooInaccurate));
     }
 
     #[test]
     fn quantiles_that_do_not_hold_are_refused() {
-        let exceeded = |t: &mut Track| t.score.covered[1] = 0.8 * t.score.weight;
+        let exceeded = |t: &mut HorizonModel| t.score.covered[1] = 0.8 * t.score.weight;
         assert_eq!(reason(|f| each(f, exceeded)), Some(NoForecastReason::Uncalibrated));
     }
 

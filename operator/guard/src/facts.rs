@@ -176,7 +176,9 @@ mod tests {
     #[test]
     fn only_a_forecast_that_could_have_been_trusted_loses_trust() {
         let lost = |reason| told(&condition("ForecastActive", "False", reason)).forecast_not_trusted;
-        for reason in ["Off", "HistoryTooShort", "NoData", "TooManyGaps", "NotYetProven", "ForecastOff"] {
+        for reason in
+            ["Off", "HistoryTooShort", "NoData", "TooManyGaps", "InsufficientHistory", "ForecastOff"]
+        {
             assert_eq!(lost(reason), None, "{reason}");
         }
         for reason in ["NoBetterThanNaive", "LevelShift", "Uncalibrated", "FollowsReplicas"] {

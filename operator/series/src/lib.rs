@@ -21,14 +21,20 @@
 //! ```
 
 mod absence;
+mod count;
 mod forecast;
+mod no_forecast;
+mod packed;
 mod regular;
 mod resample;
 mod sample;
 pub mod time;
 
 pub use absence::{Absence, AbsenceReason, Reading};
+pub use count::Count;
 pub use forecast::{Forecast, ForecastError};
+pub use no_forecast::{NoForecast, NoForecastReason};
+pub use packed::Packed;
 pub use regular::{Series, SeriesError};
 pub use resample::{Aggregate, resample};
 pub use sample::Sample;

@@ -49,6 +49,11 @@ impl Series {
         Ok(Self { start, step, values })
     }
 
+    /// The same from a step that is one of whole seconds already.
+    pub(crate) fn of_whole_seconds(start: Timestamp, step: u32, values: Vec<f64>) -> Self {
+        Self { start, step: Duration::from_secs(u64::from(step.max(1))), values }
+    }
+
     /// When the first slot begins.
     pub fn start(&self) -> Timestamp {
         self.start

@@ -45,6 +45,11 @@ pub struct AutoscalePolicyStatus {
     /// What Foresail saved so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saved: Option<Saved>,
+    /// What Foresail needs after a restart: the selected strategy with its evidence, what a replica carries, start-up times
+    /// and the windows of stabilization. For Foresail only; it has a version, and one that isn't known is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "anything")]
+    pub learned: Option<serde_json::Value>,
     /// Ready, AbleToScale, ScalingActive, ScalingLimited, ForecastActive and DataFresh, each with a reason to search for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]

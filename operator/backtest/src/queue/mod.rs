@@ -4,13 +4,13 @@
 //! The deciding code is that of production, the baselines KEDA's lag rule and an HPA on lag.
 
 mod baseline;
-mod ours;
+mod foresail;
 mod proof;
 
 use serde::Serialize;
 
 pub use self::baseline::{HpaLag, KedaLag};
-pub use self::ours::{ForesailQueue, queue_policy};
+pub use self::foresail::{ForesailQueue, queue_policy};
 pub use self::proof::{Proof, ProofRow, ProofScene, prove, scenes};
 use crate::load::{Load, RUN_IN};
 use crate::plant::Plant;
@@ -230,12 +230,13 @@ mod tests {
 
     use super::*;
     use crate::compare::Setup;
-    use crate::issued::{Cadence, Issued};
+    use crate::forecast_log::{perfect, settings};
+    use autoscaler::Prepared;
 
     const QUEUE: QueueWorld =
         QueueWorld { partitions: Some(240), per_consumer: 100.0, rebalance: 5, drain_within: 120.0 };
 
-    fn scene() -> (Load, World, Arc<Issued>) {
+    fn scene() -> (Load, World, Arc<Prepared>) {
         let value = |i: u32| {
             let t = f64::from(i) / 288.0;
             1_800.0 - 1_400.0 * (std::f64::consts::TAU * t).cos()
@@ -246,8 +247,8 @@ mod tests {
         let mut setup = Setup::new(Policy::simple(1, 48, 80.0), Duration::from_secs(60), 5);
         setup.scored = Duration::from_secs(86_400);
         let load = setup.load(&recording).unwrap();
-        let issued = Arc::new(Issued::perfect(&load, &Cadence::default()));
-        (load, setup.world, issued)
+        let forecasts = Arc::new(perfect(&load, &settings()));
+        (load, setup.world, forecasts)
     }
 
     /// Consumers paid for over consumers that are never idle: they are whole, start early, and go late.
@@ -295,8 +296,9 @@ mod tests {
 
     #[test]
     fn the_promise_is_kept_better_than_by_a_lag_threshold() {
-        let (load, world, issued) = scene();
-        let mut ours = ForesailQueue::new(&load, queue_policy(&QUEUE, &world), &QUEUE, issued);
+        let (load, world, forecasts) = scene();
+        let mut ours =
+            ForesailQueue::new(&load, queue_policy(&QUEUE, &world), &QUEUE, &settings(), forecasts);
         let ours = replay_queue(&load, &world, &QUEUE, &mut ours);
         assert!(ours.late_percent <= 0.1, "{ours:?}");
         assert!(ours.over_work < OVER_WORK && ours.over_least < OVER_LEAST, "{ours:?}");

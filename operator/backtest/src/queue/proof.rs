@@ -13,10 +13,10 @@ use series::Series;
 
 use super::{ForesailQueue, HpaLag, KedaLag, QueueScore, QueueWorld, queue_policy, replay_queue};
 use crate::compare::Setup;
-use crate::issued::Issued;
 use crate::load::{Load, LoadError};
 use crate::random;
 use crate::world::{Startup, World};
+use autoscaler::Prepared;
 
 /// Messages one consumer finishes in a second, in every scene.
 const PER_CONSUMER: f64 = 100.0;
@@ -151,22 +151,24 @@ fn prove_scene(
     setup.scored = Duration::from_secs(2 * 86_400);
     setup.peak_replicas = Some(PEAK * setup.world.capacity / PER_CONSUMER * setup.world.promise);
     let load = setup.load(&scene.arrivals)?;
-    let issued = setup.issue(&load);
+    let forecasts = setup.forecasts(&load);
     let rows = kinds(drain_within.as_secs_f64()).into_par_iter().map(|(queue, startup)| {
         let world = World { startup: Startup::around(startup), ..setup.world.clone() };
-        row(&scene.name, (&load, &issued), &world, &queue, thresholds)
+        row(&scene.name, (&load, &forecasts), &world, &queue, thresholds)
     });
     Ok(rows.collect())
 }
 
 fn row(
     scene: &str,
-    (load, issued): (&Load, &Arc<Issued>),
+    (load, forecasts): (&Load, &Arc<Prepared>),
     world: &World,
     queue: &QueueWorld,
     thresholds: u32,
 ) -> ProofRow {
-    let mut ours = ForesailQueue::new(load, queue_policy(queue, world), queue, Arc::clone(issued));
+    let settings = crate::forecast_log::settings();
+    let policy = queue_policy(queue, world);
+    let mut ours = ForesailQueue::new(load, policy, queue, &settings, Arc::clone(forecasts));
     let ours = replay_queue(load, world, queue, &mut ours);
     let swept: Vec<(QueueScore, QueueScore)> = (0..thresholds)
         .into_par_iter()

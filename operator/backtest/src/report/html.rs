@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use series::time;
 
 use crate::advice::duration;
+use crate::baselines::Kind;
 use crate::compare::{Comparison, FORESAIL, USUAL_HPA};
 use crate::curves::Curves;
-use crate::lineup::Kind;
 use crate::report::pareto;
 use crate::report::svg::{self, Frame, escape, whole_ticks};
 use crate::report::table::number;

@@ -8,8 +8,8 @@ mod table;
 pub use html::html;
 pub use table::{Paint, table};
 
+use crate::baselines::Contender;
 use crate::compare::{Comparison, FORESAIL, Row};
-use crate::lineup::Contender;
 
 /// The rows a person is shown, with the names a person understands.
 pub(crate) fn shown(comparison: &Comparison) -> Vec<(String, &Row)> {

@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use crate::advice::duration;
+use crate::baselines::Kind;
 use crate::compare::{Comparison, FORESAIL};
 use crate::frontier::Point;
-use crate::lineup::Kind;
 use crate::report::svg::{self, Frame, Labels, Scale, escape, round_ticks};
 use crate::report::table::number;
 

@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use crate::advice::duration;
+use crate::baselines::Kind;
 use crate::compare::{Comparison, Row, USUAL_HPA};
 use crate::frontier::cost_at;
-use crate::lineup::Kind;
 use crate::report::{shown, verdict};
 
 /// How the table is drawn.

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use api::v1alpha1::AutoscalePolicy;
+use autoscaler::Prepared;
 use backtest::report::{Paint, html, table};
-use backtest::{Cadence, Comparison, Issued, Load, Setup, Suite};
+use backtest::{Comparison, Load, Setup, Suite};
 use controller::validate::{self, Intent, SignalSource};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
@@ -24,16 +25,17 @@ Examples:
   foresail backtest --policy web.yaml --prometheus http://prometheus:9090 --since 28d
   foresail backtest --policy web.yaml --csv load.csv --html report.html
   foresail backtest --csv load.csv --target 200 --startup 45s
-  foresail backtest --suite traces/ --startup 30s,60s,180s")]
+  foresail backtest --suite traces/ --startup 30s,60s,180s
+  foresail backtest --recorded recordings/")]
 pub(crate) struct Args {
     /// The AutoscalePolicy to replay, as YAML; its first metric is the load
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["target", "suite"])]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["target", "suite", "recorded"])]
     policy: Option<PathBuf>,
     /// Instead of a policy: the load one replica carries, with every default
     #[arg(long, value_name = "LOAD", conflicts_with = "policy")]
     target: Option<f64>,
     /// Recorded load: `timestamp,value` rows, RFC 3339 or seconds since 1970; a folder replays every CSV in it
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["prometheus", "suite"], required_unless_present_any = ["prometheus", "suite"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["prometheus", "suite"], required_unless_present_any = ["prometheus", "suite", "recorded"])]
     csv: Option<PathBuf>,
     /// Read the load from this Prometheus with the policy's own query
     #[arg(long, value_name = "URL", requires = "policy")]
@@ -44,6 +46,10 @@ pub(crate) struct Args {
     /// A folder of CSVs, each scaled to the same peak and replayed against the swept HPA; prints the bars by class
     #[arg(long, value_name = "DIR", conflicts_with = "prometheus")]
     suite: Option<PathBuf>,
+    /// Recordings of `foresail run --record`: a file, or a folder of them. Every call is made again; the exit code is 1
+    /// where a decision isn't what it was
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["policy", "target", "csv", "prometheus", "suite"])]
+    recorded: Option<PathBuf>,
     /// In a suite, only series whose name holds this text
     #[arg(long, value_name = "TEXT", requires = "suite", default_value = "")]
     only: String,
@@ -89,6 +95,9 @@ enum Format {
 }
 
 pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
+    if let Some(path) = &args.recorded {
+        return super::recorded::main(path);
+    }
     if let Some(folder) = &args.suite {
         return suite(&args, folder);
     }
@@ -97,7 +106,7 @@ pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
     let setup = setup(&args, intent.as_ref())?;
     let load = setup.load(&recording).with_context(|| format!("can't replay {title}"))?;
     let setup = faults(&args, setup, &load);
-    let (comparison, issued) = run(&setup, &load);
+    let (comparison, forecasts) = run(&setup, &load);
     match args.output {
         Format::Table => {
             let color = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
@@ -111,23 +120,23 @@ pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
         eprintln!("wrote {}", path.display());
     }
     if let Some(path) = &args.trace_out {
-        trace(path, &setup, &load, &issued)?;
+        trace(path, &setup, &load, &forecasts)?;
         eprintln!("wrote {}", path.display());
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn run(setup: &Setup, load: &Load) -> (Comparison, Arc<Issued>) {
+fn run(setup: &Setup, load: &Load) -> (Comparison, Arc<Prepared>) {
     let bar = progress(backtest::names(setup).len() as u64 + 1);
     bar.set_message("forecasts");
-    let issued = setup.issue(load);
+    let forecasts = setup.forecasts(load);
     bar.inc(1);
-    let comparison = backtest::compare(setup, load, &issued, &|name| {
+    let comparison = backtest::compare(setup, load, &forecasts, &|name| {
         bar.set_message(name.to_owned());
         bar.inc(1);
     });
     bar.finish_and_clear();
-    (comparison, issued)
+    (comparison, forecasts)
 }
 
 fn progress(length: u64) -> ProgressBar {
@@ -173,7 +182,7 @@ fn setup(args: &Args, intent: Option<&Intent>) -> anyhow::Result<Setup> {
     setup.peak_replicas = args.peak_replicas;
     setup.variants = !args.quick && args.suite.is_none();
     if let Some(intent) = intent {
-        setup.cadence = Cadence { settings: intent.forecast.clone(), ..Cadence::default() };
+        setup.forecast = intent.forecast.clone();
         setup.warm_up = intent.forecast.history;
     }
     Ok(setup)
@@ -224,11 +233,11 @@ async fn from_prometheus(url: &str, query: &str, since: Duration) -> anyhow::Res
     backtest::to_series(rows).context("Prometheus gave too little history")
 }
 
-fn trace(path: &Path, setup: &Setup, load: &Load, issued: &Arc<Issued>) -> anyhow::Result<()> {
+fn trace(path: &Path, setup: &Setup, load: &Load, forecasts: &Arc<Prepared>) -> anyhow::Result<()> {
     let file = File::create(path).with_context(|| format!("can't write {}", path.display()))?;
     let mut out = BufWriter::with_capacity(1 << 20, file);
     let mut failure: Option<anyhow::Error> = None;
-    backtest::record(setup, load, issued, &mut |tick| {
+    backtest::record(setup, load, forecasts, &mut |tick| {
         if failure.is_none()
             && let Err(error) = backtest::line(&tick)
                 .map_err(anyhow::Error::from)
@@ -266,8 +275,8 @@ fn suite(args: &Args, folder: &Path) -> anyhow::Result<ExitCode> {
                 bar.set_message(name.to_owned());
                 bar.inc(1);
             };
-            let issued = setup.issue(&load);
-            Ok(backtest::replay_series(&name, &recording, &setup, &args.startup, (&load, &issued), &done))
+            let forecasts = setup.forecasts(&load);
+            Ok(backtest::replay_series(&name, &recording, &setup, &args.startup, (&load, &forecasts), &done))
         });
         match replayed {
             Ok(of_series) => cells.extend(of_series),
@@ -326,7 +335,7 @@ mod tests {
             let path = file.to_str().unwrap();
             let args = Only::parse_from(["backtest", "--csv", "load.csv", "--policy", path]).args;
             let intent = intent(&args).unwrap();
-            setup(&args, intent.as_ref()).unwrap().cadence.settings
+            setup(&args, intent.as_ref()).unwrap().forecast
         };
         assert_eq!(replayed("").step, Duration::from_mins(1));
         let settings = replayed("forecast: {step: 5m, history: 7d}");

@@ -18,7 +18,8 @@ Examples:
   foresail explain checkout -n shop                       the last decision of a policy in the cluster
   kubectl get asp checkout -o yaml | foresail explain -   the same, from its status
   foresail explain trace.jsonl --at 2026-03-02T09:08:30Z  a tick of `foresail backtest --trace-out`
-  foresail explain trace.jsonl --replay                   proof that its inputs give the same answer")]
+  foresail explain trace.jsonl --replay                   proof that its inputs give the same answer
+  foresail explain shop.web.jsonl --at 2026-03-02T09:08:30Z  a decision of `foresail run --record`")]
 pub(crate) struct Args {
     /// A file with a decision (a status as YAML or JSON, or a trace as JSON lines), `-` for standard input, or the
     /// name of an AutoscalePolicy in the cluster
@@ -94,6 +95,14 @@ fn records(args: &Args) -> anyhow::Result<Vec<Record>> {
     }
     let path = Path::new(&args.what);
     if path.exists() {
+        let mut first = String::new();
+        let file = std::fs::File::open(path).with_context(|| format!("can't read {}", path.display()))?;
+        BufReader::new(file)
+            .read_line(&mut first)
+            .with_context(|| format!("can't read {}", path.display()))?;
+        if super::recorded::is_recording(&first) {
+            return super::recorded::record(path, args.at).map(|record| vec![record]);
+        }
         let file = std::fs::File::open(path).with_context(|| format!("can't read {}", path.display()))?;
         return from_reader(args, &mut BufReader::new(file)).with_context(|| path.display().to_string());
     }

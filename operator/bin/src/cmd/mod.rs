@@ -10,6 +10,7 @@ pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod man;
 pub(crate) mod pause;
+pub(crate) mod recorded;
 pub(crate) mod reference;
 pub(crate) mod run;
 pub(crate) mod status;

@@ -1,6 +1,7 @@
 //! `foresail run`: the operator. Wires the controller, the web server and telemetry together, and ends them in order.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -80,6 +81,15 @@ pub(crate) struct Args {
     /// Export metric series for each policy
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     per_policy_metrics: bool,
+    /// Folder to record every call of policies' autoscalers in, for `foresail backtest --recorded` and `explain`
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
+    /// Policy to record, as NAMESPACE/NAME; may be given several times. Default: all
+    #[arg(long = "record-policy", value_name = "POLICY", requires = "record")]
+    record_policies: Vec<String>,
+    /// Largest size of one policy's recording in MiB; the one before is kept too
+    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..))]
+    record_limit: u64,
     #[command(flatten)]
     telemetry: TelemetryArgs,
 }
@@ -238,6 +248,11 @@ async fn operate(args: Args, metrics: Metrics) -> anyhow::Result<()> {
         concurrency: args.concurrency,
         pods_per_minute: args.pods_per_minute,
         deadline: args.query_timeout,
+        recordings: args.record.clone().map(|folder| controller::Recordings {
+            folder,
+            policies: args.record_policies.clone(),
+            limit: args.record_limit << 20,
+        }),
         ..controller::Settings::new(instance)
     };
     let mut controlled = tokio::spawn(controller::run(wiring, settings, stop.clone()));

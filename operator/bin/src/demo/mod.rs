@@ -1,4 +1,4 @@
-//! The whole product in one process: the forecaster, the rehearsal, the decision and the page of production on a
+//! The whole product in one process: the forecaster, the shadow, the decision and the page of production on a
 //! simulated cluster, faster than real time. What comes in: a speed and an address for the page. What goes out: a live
 //! view, and the comparison with the HPA at the end. Knows no Kubernetes, and no network but the page's own port.
 

@@ -211,7 +211,7 @@ impl<'a> Page<'a> {
                     limited.map(|l| (l.reason.to_string(), l.message.clone())).unwrap_or_default()
                 }
                 "ForecastActive" if !holds => {
-                    (r.stance_reason.to_string(), "The forecast is left out".to_owned())
+                    (r.strategy_reason.to_string(), "The forecast is left out".to_owned())
                 }
                 _ => (reason.to_owned(), message.to_owned()),
             };
@@ -348,7 +348,7 @@ impl<'a> Page<'a> {
         let active = r.is_forecast_active();
         Some(Standing {
             active,
-            reason: if active { "Active".to_owned() } else { r.stance_reason.to_string() },
+            reason: if active { "Active".to_owned() } else { r.strategy_reason.to_string() },
             message: standing.chosen_because.clone(),
             model: standing.model.clone(),
             error_ratio: score.map(|s| s.versus_last_value.max(s.versus_yesterday)),
@@ -437,13 +437,13 @@ fn kind(source: Source) -> &'static str {
 /// The first step of the forecast whose need is a twentieth away from the present target.
 fn next_change(seen: &Seen) -> Option<NextChange> {
     let r = &seen.record.recommendation;
-    let foresight = r.stance.foresight?;
+    let params = r.strategy.forecast?;
     let forecast = seen.forecast.as_ref()?;
     let (at, replicas) = forecast
-        .path(foresight.level)
+        .path(params.quantile)
         .filter(|(at, _)| *at > seen.now)
         .map(|(at, load)| {
-            let need = (load * foresight.margin / PER_REPLICA).ceil() as u32;
+            let need = (load * params.margin / PER_REPLICA).ceil() as u32;
             (at, need.clamp(r.effective_min, r.effective_max))
         })
         .find(|(_, need)| need.abs_diff(r.target) > r.target / 20)?;

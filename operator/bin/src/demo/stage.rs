@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use autoscaler::Prepared;
 use backtest::{
-    Answer, Cadence, Comparison, Contender, FORESAIL, Foresail, Issued, Load, Outcome, Scaler, Setup, Tick,
-    USUAL_HPA, View, replay_recorded,
+    Answer, Comparison, Contender, FORESAIL, Foresail, Load, Outcome, Scaler, Setup, Tick, USUAL_HPA, View,
+    replay_recorded,
 };
 use decide::{LeadTime, Policy, Record};
 use jiff::Timestamp;
@@ -25,7 +26,7 @@ pub(super) const PROTECTION: f64 = 0.995;
 pub(super) struct Stage {
     setup: Setup,
     load: Load,
-    issued: Arc<Issued>,
+    forecasts: Arc<Prepared>,
     hpa: Vec<Tick>,
     hpa_outcome: Outcome,
 }
@@ -86,8 +87,6 @@ impl Stage {
         setup.world.crash_loops.clone_from(&script.crash_loops);
         setup.variants = true;
         setup.scored = Duration::from_secs(HOURS * 3_600);
-        // A refit each six hours is enough for a day like the others.
-        setup.cadence = Cadence { refit: Duration::from_secs(6 * 3_600), ..Cadence::default() };
         setup.contenders = vec![
             Contender::Hpa(70),
             Contender::Hpa(50),
@@ -97,18 +96,19 @@ impl Stage {
             Contender::StaticPeak,
         ];
         let load = setup.load(&script.recording).context("the recording")?;
-        let issued = setup.issue(&load);
+        let forecasts = setup.forecasts(&load);
         let mut hpa = Vec::new();
         let mut scaler = Contender::Hpa(70).scaler(&load, &setup.world);
         let hpa_outcome =
             replay_recorded(&load, &setup.world, &mut *scaler, USUAL_HPA, &mut |tick| hpa.push(tick));
-        Ok(Self { setup, load, issued, hpa, hpa_outcome })
+        Ok(Self { setup, load, forecasts, hpa, hpa_outcome })
     }
 
     /// Plays the day; ends early where `watch` says no, and then there is no outcome.
     pub(super) fn run(&self, watch: &mut dyn FnMut(&Moment) -> bool) -> Option<Outcome> {
         let (watching, took) = (AtomicBool::new(true), AtomicU64::new(0));
-        let foresail = Foresail::new(&self.load, self.setup.policy.clone(), Arc::clone(&self.issued));
+        let forecasts = Some(Arc::clone(&self.forecasts));
+        let foresail = Foresail::new(&self.load, self.setup.policy.clone(), &self.setup.forecast, forecasts);
         let mut scaler = Braked { inner: foresail, watching: &watching, took: &took };
         let mut index = 0;
         let outcome = replay_recorded(&self.load, &self.setup.world, &mut scaler, FORESAIL, &mut |tick| {
@@ -128,7 +128,7 @@ impl Stage {
         let lead = record.as_ref().map_or(STARTUP, |r| r.recommendation.lead);
         let level = record.as_ref().map_or(PROTECTION, protected_level);
         let stood =
-            |at: Timestamp| self.issued.at(at).and_then(|issue| issue.forecast.as_ref().ok()).cloned();
+            |at: Timestamp| self.forecasts.at(at).and_then(|state| state.forecast.as_ref().ok()).cloned();
         let before = stood(time::before(now, lead));
         let foreseen = |level| before.as_ref().and_then(|f| f.at(now, level));
         Moment {
@@ -167,16 +167,16 @@ impl Stage {
 
     /// The model behind the forecasts at `now`, and how good it is.
     pub(super) fn standing(&self, now: Timestamp) -> Option<Arc<forecast::Standing>> {
-        self.issued.at(now).map(|issue| Arc::clone(&issue.standing))
+        self.forecasts.at(now).and_then(|state| state.standing.clone())
     }
 
     /// The whole day under each way of scaling.
     pub(super) fn comparison(&self) -> Comparison {
-        backtest::compare(&self.setup, &self.load, &self.issued, &|_| {})
+        backtest::compare(&self.setup, &self.load, &self.forecasts, &|_| {})
     }
 }
 
 /// The level of the forecast that a decision looked at.
 pub(super) fn protected_level(record: &Record) -> f64 {
-    record.recommendation.stance.foresight.map_or(record.policy.protection, |f| f.level)
+    record.recommendation.strategy.forecast.map_or(record.policy.protection, |f| f.quantile)
 }

@@ -14,6 +14,7 @@ mod unknown;
 use std::time::Duration;
 
 use api::v1alpha1::{AutoscalePolicySpec, Mode, PrometheusServer, Queue, Switch};
+use autoscaler::SignalSpec;
 use jiff::Timestamp;
 
 use self::finding::Findings;
@@ -81,6 +82,28 @@ pub struct Signal {
     pub name: String,
     /// How to measure it.
     pub source: SignalSource,
+}
+
+impl Signal {
+    /// What the autoscaler is told of the signal. Another query, queue or server is another series.
+    pub(crate) fn spec(&self, intent: &Intent) -> SignalSpec {
+        let keeps_history = match &self.source {
+            SignalSource::Prometheus { .. } => true,
+            SignalSource::Queue { queue } => queue.arrivals.is_some(),
+        };
+        let server = intent.prometheus.as_ref().map(|p| p.address.as_str()).unwrap_or_default();
+        let written = match &self.source {
+            // How busy replicas are is asked beside: another way to ask that is no other load.
+            SignalSource::Prometheus { query, .. } => format!("{query:?} of {server:?}"),
+            SignalSource::Queue { queue } => format!("{queue:?} of {server:?}"),
+        };
+        SignalSpec {
+            identity: autoscaler::identity(&written),
+            settings: intent.forecast.clone(),
+            keeps_history,
+            prepared: None,
+        }
+    }
 }
 
 /// How a metric is measured.

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use decide::Outlook;
+use decide::Observation;
 use jiff::Timestamp;
 use series::{Forecast, time};
 
-use crate::stage::{Scene, flat_forecast, good, web};
+use crate::stage::{Scene, flat_forecast, trusted, web};
 
 #[test]
 fn netflix_an_unexplained_drop_keeps_the_replicas() {
@@ -20,9 +20,8 @@ fn netflix_an_unexplained_drop_keeps_the_replicas() {
     );
     let foreseen = |s: &Scene, value: f64| {
         let mut metric = s.load(value);
-        metric.outlook = flat_forecast(s.now, 2_400.0, 2_700.0, 3_000.0);
-        metric.standing = Some(good());
-        s.seen(vec![metric])
+        metric.forecast = Ok(flat_forecast(s.now, 2_400.0, 2_700.0, 3_000.0));
+        Observation { selected: trusted(), ..s.seen(vec![metric]) }
     };
     s.watch(12, |s| foreseen(s, 2_700.0));
     s.say("A load balancer in front fails: a tenth of the traffic arrives");
@@ -74,11 +73,8 @@ fn a_trusted_forecast_orders_before_the_ramp_and_the_decision_explains_itself() 
             })
             .collect();
         let mut metric = s.load(if s.now < ramp { 900.0 } else { 1_800.0 });
-        metric.outlook =
-            Outlook::Forecast(Forecast::new(start, step, vec![0.05, 0.5, 0.99], rows, "seasonal").unwrap());
-        metric.standing = Some(good());
-        metric.short = Some(900.0);
-        s.seen(vec![metric])
+        metric.forecast = Ok(Forecast::new(start, step, vec![0.05, 0.5, 0.99], rows, "seasonal").unwrap());
+        Observation { selected: trusted(), ..s.seen(vec![metric]) }
     };
     s.watch(12, look);
     let ordered = s.records.iter().find(|r| r.recommendation.target >= 18).unwrap();

@@ -67,8 +67,7 @@ fn aws_2021_a_fleet_wakes_up_in_steps() {
     s.say("The fleet may add 20 pods a minute; load jumps sixfold everywhere");
     let mut budget = PodBudget::per_minute(20, s.now);
     for _ in 0..16 {
-        let mut metric = s.load(6_000.0);
-        metric.short = Some(6_000.0);
+        let metric = s.load(6_000.0);
         let observation = Observation { pod_budget: Some(budget.available(s.now)), ..s.seen(vec![metric]) };
         let (before, at) = (s.spec, s.now);
         let after = s.decide(&observation);

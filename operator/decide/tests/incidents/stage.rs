@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use decide::{History, MetricObservation, Observation, Outlook, Policy, Record, Standing, Startup, line};
+use decide::{
+    History, MetricObservation, Observation, Policy, Record, Selected, Startup, Strategy, StrategyReason,
+    line,
+};
 use jiff::Timestamp;
 use series::{AbsenceReason, Forecast, Reading, Sample, time};
 
@@ -121,14 +124,13 @@ pub(crate) fn web() -> Policy {
     policy
 }
 
-pub(crate) fn flat_forecast(now: Timestamp, low: f64, middle: f64, high: f64) -> Outlook {
+pub(crate) fn flat_forecast(now: Timestamp, low: f64, middle: f64, high: f64) -> Forecast {
     let step = Duration::from_secs(300);
     let rows = vec![vec![low, middle, high]; 24];
-    Outlook::Forecast(
-        Forecast::new(time::align(now, step), step, vec![0.01, 0.5, 0.99], rows, "seasonal").unwrap(),
-    )
+    Forecast::new(time::align(now, step), step, vec![0.01, 0.5, 0.99], rows, "seasonal").unwrap()
 }
 
-pub(crate) fn good() -> Standing {
-    Standing { versus_last: 0.5, versus_yesterday: 0.7, coverage: 0.95, level: 0.95 }
+/// The forecast has beaten the naive ones here.
+pub(crate) fn trusted() -> Selected {
+    Selected { strategy: Strategy::at_quantile(0.99), reason: StrategyReason::Accurate }
 }

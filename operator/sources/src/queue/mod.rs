@@ -4,7 +4,6 @@
 mod dial;
 pub mod kafka;
 mod link;
-mod meter;
 pub mod nats;
 pub mod prometheus;
 pub mod rabbitmq;
@@ -17,7 +16,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use series::Absence;
 
-pub use meter::{Flow, Meter};
+pub use series::Count;
 
 /// The longest a reading may take, retries included.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -74,15 +73,6 @@ impl QueueReading {
     pub fn most_consumers(&self) -> Option<u32> {
         u32::try_from(self.partitions.len()).ok().filter(|n| *n > 0)
     }
-}
-
-/// How a broker counts a flow of messages.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Count {
-    /// Messages per second, by the broker's own measure.
-    PerSecond(f64),
-    /// Messages since some beginning; rises, but for restarts of the broker or queue.
-    Total(u64),
 }
 
 /// How far a consumer group is behind on one partition.

@@ -2,9 +2,9 @@
 //! at a few horizons.
 
 use crate::analog;
+use crate::clean_history::CleanHistory;
 use crate::decomposition::Decomposition;
 use crate::fourier::Fourier;
-use crate::past::Past;
 use crate::regressions::Regressions;
 use crate::simple;
 use crate::smoothing::{Damped, Winters};
@@ -31,7 +31,7 @@ pub(crate) fn name(member: usize) -> &'static str {
 
 /// The fitted members.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Panel {
+pub(crate) struct Ensemble {
     /// Horizons in steps, rising.
     pub(crate) keys: Vec<usize>,
     damped: Option<Damped>,
@@ -42,13 +42,13 @@ pub(crate) struct Panel {
     pub(crate) champion: Regressions,
 }
 
-impl Panel {
+impl Ensemble {
     pub(crate) fn new(keys: Vec<usize>) -> Self {
         Self { champion: Regressions::new(keys.len(), None), keys, ..Self::default() }
     }
 
     /// Fits all members anew; the trees only where `heavy`. `fresh` starts without what was learnt before.
-    pub(crate) fn refit(&mut self, past: &Past, heavy: bool, fresh: bool) {
+    pub(crate) fn refit(&mut self, past: &CleanHistory, heavy: bool, fresh: bool) {
         let (n, day) = (past.len(), past.day());
         if n < day {
             return;
@@ -69,7 +69,7 @@ impl Panel {
     }
 
     /// Moves the members along to the newest slot of `past`.
-    pub(crate) fn update(&mut self, past: &Past) {
+    pub(crate) fn update(&mut self, past: &CleanHistory) {
         let i = past.newest();
         let slot = past.first + i as i64;
         let value = past.lin.values()[i];
@@ -85,7 +85,7 @@ impl Panel {
     }
 
     /// Every member's forecast at every horizon: `out[key * MEMBERS + member]`, at or above 0.
-    pub(crate) fn predict(&self, past: &Past, out: &mut Vec<f32>) {
+    pub(crate) fn predict(&self, past: &CleanHistory, out: &mut Vec<f32>) {
         out.clear();
         out.resize(self.keys.len() * MEMBERS, 0.0);
         let i = past.newest();

@@ -17,7 +17,7 @@ const LONGEST_STEP: Duration = Duration::from_secs(60);
 /// Observed share of time with too few replicas, and what has been made of it so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Pacing {
+pub struct QuantileController {
     /// When it was looked last.
     pub last: Option<Timestamp>,
     /// Faded seconds observed.
@@ -28,7 +28,7 @@ pub struct Pacing {
     pub integral: f64,
 }
 
-impl Pacing {
+impl QuantileController {
     /// Takes in one look: whether the ready replicas were too few for the load, against a `budget` share of time.
     pub(crate) fn observe(&mut self, now: Timestamp, short: bool, budget: f64) {
         let elapsed = self.last.map_or(Duration::ZERO, |last| time::since(now, last).min(LONGEST_STEP));
@@ -53,11 +53,11 @@ impl Pacing {
         (share / budget - 1.0).clamp(-1.0, 3.0)
     }
 
-    /// `level` moved by the observed error, in log-odds, kept within 0.6 and 0.999.
+    /// `level` moved by the observed error, in log-odds, kept within 0.6 and 0.999, or at `level` where that is outside.
     pub fn paced(&self, level: f64, budget: f64) -> f64 {
         let level = level.clamp(0.5, 0.9999);
         let odds = (level / (1.0 - level)).ln() + PROPORTIONAL * self.error(budget) + self.integral;
-        (1.0 / (1.0 + (-odds).exp())).clamp(0.6, 0.999)
+        (1.0 / (1.0 + (-odds).exp())).clamp(level.min(0.6), level.max(0.999))
     }
 }
 
@@ -65,20 +65,20 @@ impl Pacing {
 mod tests {
     use super::*;
 
-    fn days(days: i64, short_every: i64) -> Pacing {
-        let mut pacing = Pacing::default();
+    fn days(days: i64, short_every: i64) -> QuantileController {
+        let mut quantile_controller = QuantileController::default();
         for i in 0..days * 5_760 {
             let short = short_every > 0 && i % short_every == 0;
-            pacing.observe(Timestamp::from_second(i * 15).unwrap(), short, 0.01);
+            quantile_controller.observe(Timestamp::from_second(i * 15).unwrap(), short, 0.01);
         }
-        pacing
+        quantile_controller
     }
 
     #[test]
     fn on_pace_the_level_stays() {
-        assert_eq!(Pacing::default().paced(0.99, 0.01), 0.99);
-        let pacing = days(3, 100);
-        assert!((pacing.paced(0.95, 0.01) - 0.95).abs() < 0.01, "{pacing:?}");
+        assert_eq!(QuantileController::default().paced(0.99, 0.01), 0.99);
+        let quantile_controller = days(3, 100);
+        assert!((quantile_controller.paced(0.95, 0.01) - 0.95).abs() < 0.01, "{quantile_controller:?}");
     }
 
     #[test]

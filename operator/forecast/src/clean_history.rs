@@ -2,13 +2,13 @@
 
 use crate::calendar::{Calendar, DAY};
 use crate::features::Place;
-use crate::plane::{Plane, append};
+use crate::prefix_sums::{PrefixSums, append};
 
 /// The filled past of one signal, in units of its usual load.
 #[derive(Clone, Debug)]
-pub(crate) struct Past {
-    pub(crate) lin: Plane,
-    pub(crate) log: Plane,
+pub(crate) struct CleanHistory {
+    pub(crate) lin: PrefixSums,
+    pub(crate) log: PrefixSums,
     /// Whether a slot was measured and may be learnt from.
     pub(crate) measured: Vec<bool>,
     pub(crate) calendar: Calendar,
@@ -19,11 +19,17 @@ pub(crate) struct Past {
     /// Slots of known events, `[from, to)`, by name.
     pub(crate) events: Vec<Vec<(i64, i64)>>,
     /// Further series on the same slots.
-    pub(crate) regressors: Vec<Plane>,
+    pub(crate) regressors: Vec<PrefixSums>,
 }
 
-impl Past {
-    pub(crate) fn new(lin: Plane, log: Plane, measured: Vec<bool>, calendar: Calendar, first: i64) -> Self {
+impl CleanHistory {
+    pub(crate) fn new(
+        lin: PrefixSums,
+        log: PrefixSums,
+        measured: Vec<bool>,
+        calendar: Calendar,
+        first: i64,
+    ) -> Self {
         Self { lin, log, measured, calendar, first, extra: 0, events: Vec::new(), regressors: Vec::new() }
     }
 

@@ -15,12 +15,12 @@ pub(crate) fn append<T>(to: &mut Vec<T>, value: T) {
 
 /// Values and their running sums. Index 0 is the oldest.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Plane {
+pub(crate) struct PrefixSums {
     v: Vec<f32>,
     sum: Vec<f64>,
 }
 
-impl Plane {
+impl PrefixSums {
     pub(crate) fn new(v: Vec<f32>) -> Self {
         let mut sum = Vec::with_capacity(v.len() + 1);
         let mut total = 0.0;
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn an_hour_more_doesnt_double_what_is_held() {
-        let mut plane = Plane::new(vec![1.0; 20_160]);
+        let mut plane = PrefixSums::new(vec![1.0; 20_160]);
         for _ in 0..60 {
             plane.push(3.0);
         }

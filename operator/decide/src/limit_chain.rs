@@ -3,12 +3,12 @@
 use crate::recommendation::{Limit, LimitReason};
 
 /// The number on its way through the limits.
-pub(crate) struct Trail {
+pub(crate) struct LimitChain {
     replicas: u32,
     limits: Vec<Limit>,
 }
 
-impl Trail {
+impl LimitChain {
     pub(crate) fn new(replicas: u32) -> Self {
         Self { replicas, limits: Vec::new() }
     }
@@ -18,7 +18,7 @@ impl Trail {
     }
 
     /// Moves the number to `to`; where that is a change, with its reason.
-    pub(crate) fn bend(&mut self, to: u32, reason: LimitReason, message: impl FnOnce() -> String) {
+    pub(crate) fn apply(&mut self, to: u32, reason: LimitReason, message: impl FnOnce() -> String) {
         if to != self.replicas {
             self.limits.push(Limit { reason, message: message(), from: self.replicas, to });
             self.replicas = to;
@@ -33,13 +33,13 @@ impl Trail {
 
     pub(crate) fn at_least(&mut self, floor: u32, reason: LimitReason, message: impl FnOnce() -> String) {
         if self.replicas < floor {
-            self.bend(floor, reason, message);
+            self.apply(floor, reason, message);
         }
     }
 
     pub(crate) fn at_most(&mut self, ceiling: u32, reason: LimitReason, message: impl FnOnce() -> String) {
         if self.replicas > ceiling {
-            self.bend(ceiling, reason, message);
+            self.apply(ceiling, reason, message);
         }
     }
 

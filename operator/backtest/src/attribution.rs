@@ -11,11 +11,11 @@ const TICK_HOURS: f64 = 15.0 / 3_600.0;
 
 /// Replica-hours by what they were spent on.
 #[derive(Clone, Debug, Default)]
-pub struct Spent {
+pub struct Attribution {
     by_word: BTreeMap<&'static str, f64>,
 }
 
-impl Spent {
+impl Attribution {
     /// Adds a decision that stands for one interval; `needed` replicas would carry the load as it was measured.
     pub(crate) fn note(&mut self, decision: &Recommendation, needed: u32) {
         self.add("load", f64::from(needed));

@@ -5,9 +5,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use series::time;
-
-use super::{Count, QueueReading};
+use serde::{Deserialize, Serialize};
+use series::{Count, time};
 
 /// Rates are taken over about this long: short enough to follow a ramp, long enough to even out single scrapes.
 const WINDOW: Duration = Duration::from_mins(2);
@@ -18,21 +17,39 @@ const LEAST: Duration = Duration::from_secs(5);
 /// Readings kept for the age of the oldest message.
 const MEMORY: usize = 480;
 
-/// How messages move.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Flow {
-    /// Messages that arrive per second; `None` where the broker can't tell, or not yet.
-    pub arrivals: Option<f64>,
-    /// Messages that all consumers together finish per second.
-    pub served: Option<f64>,
-    /// Age of the oldest message that isn't worked off: what the broker says, or else when as many messages had
-    /// arrived as are worked off now (exact where they are worked off in order).
-    pub oldest_age: Option<Duration>,
+/// One look at a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QueueInput {
+    /// When the broker was asked.
+    pub time: Timestamp,
+    /// Messages that aren't worked off: waiting, or handed to a consumer.
+    pub backlog: u64,
+    /// What has come in.
+    pub arrivals: Option<Count>,
+    /// What has been worked off.
+    pub served: Option<Count>,
+    /// Age of the oldest message that isn't worked off.
+    pub oldest: Option<Duration>,
+    /// How many consumers can work at once, where the queue has partitions.
+    pub partitions: Option<u32>,
 }
 
-/// Remembers the readings of one queue.
+/// How messages move.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Flow {
+    /// Messages that arrive per second; `None` where the broker can't tell, or not yet.
+    pub(crate) arrivals: Option<f64>,
+    /// Messages that all consumers together finish per second.
+    pub(crate) served: Option<f64>,
+    /// Age of the oldest message that isn't worked off: what the broker says, or else when as many messages had
+    /// arrived as are worked off now (exact where they are worked off in order).
+    pub(crate) oldest_age: Option<Duration>,
+}
+
+/// The readings of one queue.
 #[derive(Clone, Debug, Default)]
-pub struct Meter {
+pub(crate) struct QueueFlow {
     readings: VecDeque<Point>,
 }
 
@@ -44,15 +61,15 @@ struct Point {
     backlog: u64,
 }
 
-impl Meter {
+impl QueueFlow {
     /// Takes a reading in and says how messages move by now. Readings that aren't newer than the last are only
     /// answered from.
-    pub fn observe(&mut self, reading: &QueueReading) -> Flow {
+    pub(crate) fn observe(&mut self, reading: &QueueInput) -> Flow {
         let point = Point {
             time: reading.time,
             arrivals: total(reading.arrivals),
             served: total(reading.served),
-            backlog: reading.backlog(),
+            backlog: reading.backlog,
         };
         if self.readings.back().is_none_or(|last| last.time < point.time) {
             self.forget_before_restart(&point);
@@ -66,7 +83,7 @@ impl Meter {
             arrivals,
             served: rate(reading.served, || self.difference(&point, SERVED_WINDOW, |p| p.served))
                 .or_else(|| self.left_over(&point, arrivals?)),
-            oldest_age: reading.oldest_age.or_else(|| self.oldest(reading, &point)),
+            oldest_age: reading.oldest.or_else(|| self.oldest(reading, &point)),
         }
     }
 
@@ -101,13 +118,13 @@ impl Meter {
     }
 
     /// The time since as many messages had arrived as are worked off now, between the two readings around it.
-    fn oldest(&self, reading: &QueueReading, now: &Point) -> Option<Duration> {
-        if reading.backlog() == 0 {
+    fn oldest(&self, reading: &QueueInput, now: &Point) -> Option<Duration> {
+        if reading.backlog == 0 {
             return Some(Duration::ZERO);
         }
         let arrived = now.arrivals?;
         // Totals of different beginnings can't be compared; the backlog says how far apart they stand now.
-        let mark = arrived.checked_sub(reading.backlog())?;
+        let mark = arrived.checked_sub(reading.backlog)?;
         let mut later: Option<&Point> = None;
         for point in self.readings.iter().rev() {
             let count = point.arrivals?;
@@ -146,21 +163,26 @@ fn rate(count: Option<Count>, measured: impl FnOnce() -> Option<f64>) -> Option<
 mod tests {
     use super::*;
 
-    fn reading(second: i64, arrivals: u64, served: u64) -> QueueReading {
-        QueueReading {
+    fn waiting(second: i64, backlog: u64) -> QueueInput {
+        let time = Timestamp::from_second(second).unwrap();
+        QueueInput { time, backlog, arrivals: None, served: None, oldest: None, partitions: None }
+    }
+
+    fn reading(second: i64, arrivals: u64, served: u64) -> QueueInput {
+        QueueInput {
             arrivals: Some(Count::Total(arrivals)),
             served: Some(Count::Total(served)),
-            ..QueueReading::of_waiting(Timestamp::from_second(second).unwrap(), arrivals - served)
+            ..waiting(second, arrivals - served)
         }
     }
 
     #[test]
     fn totals_become_rates_over_the_last_two_minutes() {
-        let mut meter = Meter::default();
-        assert_eq!(meter.observe(&reading(0, 1_000, 900)).arrivals, None);
+        let mut flow_of = QueueFlow::default();
+        assert_eq!(flow_of.observe(&reading(0, 1_000, 900)).arrivals, None);
         let mut flow = Flow::default();
         for tick in 1..=40 {
-            flow = meter.observe(&reading(tick * 15, 1_000 + 150 * tick as u64, 900 + 75 * tick as u64));
+            flow = flow_of.observe(&reading(tick * 15, 1_000 + 150 * tick as u64, 900 + 75 * tick as u64));
         }
         assert_eq!(flow.arrivals, Some(10.0));
         assert_eq!(flow.served, Some(5.0));
@@ -168,48 +190,48 @@ mod tests {
 
     #[test]
     fn the_oldest_message_is_as_old_as_the_time_its_number_arrived() {
-        let mut meter = Meter::default();
+        let mut flow_of = QueueFlow::default();
         for tick in 0..=20 {
-            meter.observe(&reading(tick * 15, 150 * tick as u64, 0));
+            flow_of.observe(&reading(tick * 15, 150 * tick as u64, 0));
         }
-        let flow = meter.observe(&reading(301, 3_000, 2_000));
+        let flow = flow_of.observe(&reading(301, 3_000, 2_000));
         let age = flow.oldest_age.unwrap().as_secs_f64();
         assert!((age - 101.0).abs() < 1.0, "{age}");
-        assert_eq!(meter.observe(&reading(302, 3_000, 3_000)).oldest_age, Some(Duration::ZERO));
+        assert_eq!(flow_of.observe(&reading(302, 3_000, 3_000)).oldest_age, Some(Duration::ZERO));
     }
 
     #[test]
     fn an_age_beyond_memory_is_not_guessed() {
-        let mut meter = Meter::default();
-        meter.observe(&reading(0, 1_000, 0));
-        assert_eq!(meter.observe(&reading(15, 1_100, 0)).oldest_age, None);
+        let mut flow_of = QueueFlow::default();
+        flow_of.observe(&reading(0, 1_000, 0));
+        assert_eq!(flow_of.observe(&reading(15, 1_100, 0)).oldest_age, None);
     }
 
     #[test]
     fn a_counter_that_starts_anew_gives_no_rate_until_it_has_moved_again() {
-        let mut meter = Meter::default();
-        meter.observe(&reading(0, 10_000, 10_000));
-        meter.observe(&reading(15, 11_000, 11_000));
-        assert_eq!(meter.observe(&reading(30, 50, 40)).arrivals, None);
-        assert_eq!(meter.observe(&reading(45, 200, 40)).arrivals, Some(10.0));
+        let mut flow_of = QueueFlow::default();
+        flow_of.observe(&reading(0, 10_000, 10_000));
+        flow_of.observe(&reading(15, 11_000, 11_000));
+        assert_eq!(flow_of.observe(&reading(30, 50, 40)).arrivals, None);
+        assert_eq!(flow_of.observe(&reading(45, 200, 40)).arrivals, Some(10.0));
     }
 
     #[test]
     fn what_is_worked_off_follows_from_arrivals_and_backlog_where_it_is_not_counted() {
-        let mut meter = Meter::default();
-        let look = |second: i64, backlog: u64| QueueReading {
+        let mut flow_of = QueueFlow::default();
+        let look = |second: i64, backlog: u64| QueueInput {
             arrivals: Some(Count::PerSecond(10.0)),
-            ..QueueReading::of_waiting(Timestamp::from_second(second).unwrap(), backlog)
+            ..waiting(second, backlog)
         };
-        assert_eq!(meter.observe(&look(0, 1_000)).served, None);
-        assert_eq!(meter.observe(&look(60, 400)).served, Some(20.0));
-        assert_eq!(meter.observe(&look(119, 5_000)).served, Some(0.0));
+        assert_eq!(flow_of.observe(&look(0, 1_000)).served, None);
+        assert_eq!(flow_of.observe(&look(60, 400)).served, Some(20.0));
+        assert_eq!(flow_of.observe(&look(119, 5_000)).served, Some(0.0));
     }
 
     #[test]
     fn a_rate_of_the_broker_is_taken_as_it_is() {
-        let mut meter = Meter::default();
-        let told = QueueReading { arrivals: Some(Count::PerSecond(7.5)), ..reading(0, 10, 0) };
-        assert_eq!(meter.observe(&told).arrivals, Some(7.5));
+        let mut flow_of = QueueFlow::default();
+        let told = QueueInput { arrivals: Some(Count::PerSecond(7.5)), ..reading(0, 10, 0) };
+        assert_eq!(flow_of.observe(&told).arrivals, Some(7.5));
     }
 }

@@ -43,6 +43,12 @@ pub enum NoForecastReason {
     LevelShift,
     /// The signal moves with our own replicas, so a forecast of it would feed on itself.
     FollowsReplicas,
+    /// Forecasts are switched off for this metric, or make no sense for it.
+    Off,
+    /// The history is being read, or learnt from for the first time.
+    Learning,
+    /// The history couldn't be read.
+    HistoryUnavailable,
 }
 
 impl NoForecastReason {
@@ -58,6 +64,9 @@ impl NoForecastReason {
             Self::Uncalibrated => "Uncalibrated",
             Self::LevelShift => "LevelShift",
             Self::FollowsReplicas => "FollowsReplicas",
+            Self::Off => "Off",
+            Self::Learning => "Learning",
+            Self::HistoryUnavailable => "HistoryUnavailable",
         }
     }
 }

@@ -25,7 +25,7 @@ const STEP: f64 = 0.01;
 /// `step * 0.05` when not, so it settles where 5 % exceed it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Burst {
+pub struct PeakMargin {
     /// The slow mean; `None` before the first reading.
     pub mean: Option<f64>,
     /// The last reading and when it was taken in.
@@ -36,13 +36,13 @@ pub struct Burst {
     pub large: f64,
 }
 
-impl Default for Burst {
+impl Default for PeakMargin {
     fn default() -> Self {
         Self { mean: None, last: None, estimate: 0.10, large: 0.10 }
     }
 }
 
-impl Burst {
+impl PeakMargin {
     /// The margin for bursts as a share of load: 0.05 to 0.6.
     pub fn margin(&self) -> f64 {
         self.estimate.clamp(0.05, 0.6)
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn a_steady_load_needs_the_least_margin_and_a_bursty_one_more() {
         let feed = |value: &dyn Fn(i64) -> f64| {
-            let mut burst = Burst::default();
+            let mut burst = PeakMargin::default();
             for i in 0..4_000 {
                 burst.observe(Timestamp::from_second(i * 15).unwrap(), value(i), None);
             }
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn what_happens_every_hour_is_a_large_burst_and_a_usual_one() {
         let large = |value: &dyn Fn(i64) -> f64| {
-            let mut burst = Burst::default();
+            let mut burst = PeakMargin::default();
             for i in 0..4_000 {
                 burst.observe(Timestamp::from_second(i * 15).unwrap(), value(i), None);
             }

@@ -28,7 +28,7 @@ const BACK: f64 = 0.97;
 /// How suddenly a load usually falls, and the fall that is being waited out.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Sudden {
+pub struct DropDetector {
     /// The 99 % quantile of falls within half a minute, as a share of the load, by stochastic approximation.
     pub usual: f64,
     /// The fall that is being waited out.
@@ -47,13 +47,13 @@ pub struct Fall {
     pub until: Timestamp,
 }
 
-impl Default for Sudden {
+impl Default for DropDetector {
     fn default() -> Self {
         Self { usual: 0.05, fall: None }
     }
 }
 
-impl Sudden {
+impl DropDetector {
     /// Takes in a reading of `value` where `before` was read half a minute earlier and the forecast, if there is one,
     /// has `expected` for now. A fall to what was expected explains itself.
     pub(crate) fn observe(
@@ -97,14 +97,14 @@ mod tests {
     }
 
     /// A load that trembles by `noise`, for a while.
-    fn settled(noise: f64) -> Sudden {
-        let mut sudden = Sudden::default();
+    fn settled(noise: f64) -> DropDetector {
+        let mut sudden = DropDetector::default();
         for tick in 0..4_000 {
             let before = 100.0 + noise * f64::from((tick * 7 % 11) as i32 - 5) / 5.0;
             let value = 100.0 + noise * f64::from(((tick + 1) * 7 % 11) as i32 - 5) / 5.0;
             sudden.observe(at(tick), value, before, None, HOLD);
         }
-        Sudden { fall: None, ..sudden }
+        DropDetector { fall: None, ..sudden }
     }
 
     #[test]
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn a_load_that_often_falls_by_a_quarter_must_fall_by_half_to_surprise() {
         let falls = |by: f64| {
-            let mut sudden = Sudden { usual: 0.25, fall: None };
+            let mut sudden = DropDetector { usual: 0.25, fall: None };
             sudden.observe(at(5_000), 100.0 * (1.0 - by), 100.0, None, HOLD);
             sudden.fall.is_some()
         };

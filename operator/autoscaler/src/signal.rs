@@ -1,0 +1,431 @@
+//! One metric over time: its history on a grid, and the forecaster that learns from it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use forecast::{Forecaster, HorizonScore, Settings, Standing};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use series::{Absence, Forecast, NoForecast, NoForecastReason, Packed, Sample, Series, time};
+
+use crate::autoscaler::ForecastState;
+
+use crate::fit::{Due, Fit, FitJob, From, Grid, Slot};
+use crate::prepared::Prepared;
+
+/// Measurements up to this far apart come from a slow scrape, whose slots without one are no gaps: five minutes, and as
+/// much as a scrape may be late.
+const SLOWEST_SCRAPE: Duration = Duration::from_secs(330);
+/// What is simulated is looked at by the minute.
+pub(crate) const MINUTE: Duration = Duration::from_mins(1);
+/// Days that are simulated, and one in which the last fit was.
+const MINUTES_KEPT: usize = 8 * 1_440;
+/// What is kept of a history that its source doesn't keep: two weeks, below 4 KiB.
+const PROFILE_STEP: Duration = Duration::from_mins(15);
+const PROFILE_SLOTS: usize = 14 * 96;
+/// How long a forecast of before a restart counts: as long as one that is renewed no more.
+const KEPT_FOR: Duration = Duration::from_mins(10);
+/// How long to wait after history couldn't be read.
+const RETRY_AFTER: Duration = Duration::from_mins(1);
+
+/// What a metric is measured by, and how it is forecast.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SignalSpec {
+    /// Tells one source of the metric from another: its server, its query, its unit. Another identity is another series,
+    /// whose history begins anew.
+    pub identity: String,
+    /// How it is forecast.
+    pub settings: Settings,
+    /// Whether its source keeps history that can be asked for.
+    pub keeps_history: bool,
+    /// Forecasts that were made before; then nothing is fitted.
+    #[serde(skip)]
+    pub prepared: Option<Arc<Prepared>>,
+}
+
+/// What is known of a signal's past.
+#[derive(Clone, Debug)]
+enum Past {
+    /// To be asked for, not before then.
+    Wanted(Timestamp, Option<Absence>),
+    /// It was given, or there is none.
+    Known,
+}
+
+/// One metric over time.
+#[derive(Debug)]
+pub(crate) struct Signal {
+    pub(crate) spec: SignalSpec,
+    grid: Grid,
+    /// Complete slots, as long as the forecaster learns from.
+    history: Packed,
+    /// The last days by the minute, where a slot is longer.
+    minutes: Option<Packed>,
+    open: OpenSlots,
+    last: Option<Sample>,
+    past: Past,
+    forecaster: Option<Box<Forecaster>>,
+    waiting: Waiting,
+    /// The next minutes of a forecast that was made before a restart.
+    kept: Option<Arc<Forecast>>,
+    /// The forecast of the slot that is under way.
+    cached: Option<(Timestamp, ForecastState)>,
+}
+
+/// A fit that is due or under way, and the slots that came since.
+#[derive(Debug, Default)]
+enum Waiting {
+    #[default]
+    Nothing,
+    /// To be taken by whoever runs it.
+    Due(Box<FitJob>),
+    /// Taken; the slots since.
+    Running(Vec<Slot>),
+}
+
+/// The slots that are under way: that of the forecast, and the minute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct OpenSlots {
+    slot: Open,
+    minute: Open,
+}
+
+/// A slot that is under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Open {
+    begin: Option<Timestamp>,
+    sum: f64,
+    n: u32,
+}
+
+impl Open {
+    /// Takes in a sample; the slot before, where that ended with it.
+    fn add(&mut self, sample: Sample, step: Duration) -> Option<Slot> {
+        let slot = time::align(sample.time(), step);
+        let ended = match self.begin {
+            Some(begin) if begin == slot => None,
+            Some(begin) if begin > slot => return None,
+            Some(begin) => Some((begin, Some(self.sum / f64::from(self.n.max(1))))),
+            None => None,
+        };
+        if self.begin != Some(slot) {
+            *self = Self { begin: Some(slot), sum: 0.0, n: 0 };
+        }
+        self.sum += sample.value();
+        self.n = self.n.saturating_add(1);
+        ended
+    }
+}
+
+impl Signal {
+    pub(crate) fn new(spec: SignalSpec, grid: Grid) -> Self {
+        let settings = spec.settings.clone().in_range();
+        let past = if spec.keeps_history { Past::Wanted(Timestamp::MIN, None) } else { Past::Known };
+        Self {
+            grid,
+            history: Packed::new(settings.step),
+            minutes: (settings.step > MINUTE).then(|| Packed::new(MINUTE)),
+            open: OpenSlots::default(),
+            last: None,
+            past,
+            forecaster: (!spec.keeps_history && spec.prepared.is_none())
+                .then(|| Box::new(Forecaster::new(settings.clone()))),
+            waiting: Waiting::Nothing,
+            kept: None,
+            cached: None,
+            spec: SignalSpec { settings, ..spec },
+        }
+    }
+
+    fn step(&self) -> Duration {
+        self.spec.settings.step
+    }
+
+    fn slots_kept(&self) -> usize {
+        let day = 86_400 / self.step().as_secs().max(1);
+        self.spec.settings.slots() + usize::try_from(day).unwrap_or(usize::MAX)
+    }
+
+    /// The span of history to ask for at `now`, if it is time to.
+    pub(crate) fn wanted_history(&self, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
+        let Past::Wanted(not_before, _) = &self.past else { return None };
+        if now < *not_before {
+            return None;
+        }
+        let to = time::align(now, self.step());
+        let day = Duration::from_hours(24);
+        Some((time::before(to, self.spec.settings.history + day), to))
+    }
+
+    /// Takes in the history: slots on any step, none of them newer than what was measured since.
+    pub(crate) fn warm_up(&mut self, history: &Series, minutes: Option<&Series>, now: Timestamp) {
+        self.past = Past::Known;
+        let (step, keep) = (self.step(), self.slots_kept());
+        let live = std::mem::replace(&mut self.history, Packed::new(step));
+        fill(&mut self.history, history, live, keep);
+        if let Some(kept) = self.minutes.take() {
+            let mut filled = Packed::new(MINUTE);
+            fill(&mut filled, minutes.unwrap_or(history), kept, MINUTES_KEPT);
+            self.minutes = Some(filled);
+        }
+        self.begin_anew(now);
+    }
+
+    /// A forecaster is to be made from the history up to the last time on the grid, and of what came since.
+    fn begin_anew(&mut self, now: Timestamp) {
+        if self.spec.prepared.is_some() {
+            return;
+        }
+        let until = self.grid.last_anew(now);
+        let slots = self.history.between(until, self.history.end()).iter().collect();
+        let from = From::History(self.history.clone(), until, Box::new(self.spec.settings.clone()));
+        self.waiting = Waiting::Due(Box::new(FitJob { grid: self.grid, from, slots }));
+    }
+
+    /// History couldn't be read.
+    pub(crate) fn history_failed(&mut self, absence: Absence, now: Timestamp) {
+        if matches!(self.past, Past::Wanted(..)) {
+            self.past = Past::Wanted(time::after(now, RETRY_AFTER), Some(absence));
+        }
+    }
+
+    /// Takes in a measurement, and what lay between it and the last.
+    pub(crate) fn observe(&mut self, sample: Sample) {
+        let step = self.step();
+        let between = self.last.map_or_else(Vec::new, |last| between(last, sample, step));
+        self.last = Some(sample);
+        for sample in between.into_iter().chain([sample]) {
+            if let Some((begin, value)) = self.open.slot.add(sample, step) {
+                self.end_slot(begin, value);
+            }
+            if let Some(minutes) = &mut self.minutes
+                && let Some((begin, value)) = self.open.minute.add(sample, MINUTE)
+            {
+                minutes.push(begin, value, MINUTES_KEPT);
+                minutes.keep_last(MINUTES_KEPT);
+            }
+        }
+    }
+
+    fn end_slot(&mut self, begin: Timestamp, value: Option<f64>) {
+        let keep = self.slots_kept();
+        let before = self.history.end();
+        let known = !self.history.is_empty();
+        if !self.history.push(begin, value, keep) {
+            return;
+        }
+        // The slots that were skipped are gaps for the forecaster too, one by one: each may make a fit due.
+        let from = if known && self.history.len() > 1 { before.min(begin) } else { begin };
+        let slots: Vec<Slot> = self.history.between(from, self.history.end()).iter().collect();
+        self.history.keep_last(keep);
+        self.feed(&slots);
+    }
+
+    fn feed(&mut self, slots: &[Slot]) {
+        match &mut self.waiting {
+            Waiting::Due(job) => job.slots.extend_from_slice(slots),
+            Waiting::Running(since) => since.extend_from_slice(slots),
+            Waiting::Nothing => return self.advance(slots),
+        }
+        if let Some(forecaster) = &mut self.forecaster {
+            for (begin, value) in slots {
+                forecaster.observe_slot(*begin, *value);
+            }
+        }
+    }
+
+    /// Feeds the forecaster; where a fit becomes due on the way, what comes after it waits for the fit too.
+    fn advance(&mut self, slots: &[Slot]) {
+        let Some(forecaster) = &mut self.forecaster else { return };
+        let (fed, due) = self.grid.feed(forecaster, slots);
+        let rest = &slots[fed..];
+        let Some(due) = due else { return };
+        let from = match due {
+            Due::Refit => From::Forecaster(forecaster.clone()),
+            Due::Anew => {
+                let until = slots
+                    .get(fed.wrapping_sub(1))
+                    .map_or(Timestamp::MIN, |(begin, _)| time::after(*begin, self.spec.settings.step));
+                From::History(self.history.clone(), until, Box::new(self.spec.settings.clone()))
+            }
+        };
+        for (begin, value) in rest {
+            forecaster.observe_slot(*begin, *value);
+        }
+        self.waiting = Waiting::Due(Box::new(FitJob { grid: self.grid, from, slots: rest.to_vec() }));
+    }
+
+    /// Whether a fit is due; whether it's the first one.
+    pub(crate) fn fit_is_due(&self) -> Option<bool> {
+        matches!(self.waiting, Waiting::Due(_)).then_some(self.forecaster.is_none())
+    }
+
+    /// Takes the fit that is due.
+    pub(crate) fn take_job(&mut self) -> Option<FitJob> {
+        match std::mem::take(&mut self.waiting) {
+            Waiting::Due(job) => {
+                self.waiting = Waiting::Running(job.slots.clone());
+                Some(*job)
+            }
+            other => {
+                self.waiting = other;
+                None
+            }
+        }
+    }
+
+    /// Takes over a forecaster that was fitted. One that nobody waits for any more is left out.
+    pub(crate) fn take_over(&mut self, fit: Fit) {
+        let Waiting::Running(slots) = std::mem::take(&mut self.waiting) else { return };
+        self.forecaster = Some(fit.forecaster);
+        self.cached = None;
+        self.advance(slots.get(fit.fed..).unwrap_or_default());
+    }
+
+    /// The job was lost: what it should have given is due again.
+    pub(crate) fn give_up_job(&mut self, now: Timestamp) {
+        if matches!(self.waiting, Waiting::Running(_)) {
+            self.waiting = Waiting::Nothing;
+            self.begin_anew(now);
+        }
+    }
+
+    /// How the forecast stands: made once a slot.
+    pub(crate) fn forecast(&mut self, now: Timestamp) -> ForecastState {
+        let nothing = || NoForecast::new(NoForecastReason::NoData, "nothing was forecast yet");
+        if let Some(prepared) = &self.spec.prepared {
+            let unknown = || ForecastState { forecast: Err(nothing()), standing: None };
+            return prepared.at(now).cloned().unwrap_or_else(unknown);
+        }
+        let slot = time::align(now, self.step());
+        if let Some((at, state)) = &self.cached
+            && *at == slot
+        {
+            return state.clone();
+        }
+        let kept = self.kept.clone().filter(|f| now < f.end() && time::since(now, f.origin()) <= KEPT_FOR);
+        let forecast = match (&self.forecaster, &self.past) {
+            (None, _) if kept.is_some() => kept.ok_or_else(nothing),
+            (Some(forecaster), _) => forecaster.predict(now).map(Arc::new),
+            (None, Past::Wanted(_, Some(absence))) => Err(NoForecast::new(
+                NoForecastReason::HistoryUnavailable,
+                format!("can't read history: {}: {}", absence.reason, absence.message),
+            )),
+            (None, _) => {
+                Err(NoForecast::new(NoForecastReason::Learning, "history is being read and learnt from"))
+            }
+        };
+        let standing = self.forecaster.as_ref().map(|f| Arc::new(f.standing()));
+        let state = ForecastState { forecast, standing };
+        if self.forecaster.is_some() {
+            self.cached = Some((slot, state.clone()));
+        }
+        state
+    }
+
+    /// The slots that are under way.
+    pub(crate) fn open(&self) -> OpenSlots {
+        self.open
+    }
+
+    /// Goes on with slots that were under way before a restart.
+    pub(crate) fn go_on(&mut self, open: OpenSlots) {
+        if self.last.is_none() {
+            self.open = open;
+        }
+    }
+
+    /// Takes over what was forecast before a restart, until there is a forecaster again.
+    pub(crate) fn keep(&mut self, forecast: Forecast) {
+        if self.forecaster.is_none() {
+            self.kept = Some(Arc::new(forecast));
+        }
+    }
+
+    /// How many replicas there are, so that a signal that follows them is noticed.
+    pub(crate) fn observe_replicas(&mut self, replicas: u32) {
+        if let Some(forecaster) = &mut self.forecaster {
+            forecaster.observe_replicas(f64::from(replicas));
+        }
+    }
+
+    /// Whether this is the signal of `spec`.
+    pub(crate) fn is_of(&self, spec: &SignalSpec) -> bool {
+        let settings = |s: &Settings| (s.step, s.horizon, s.history, s.time_zone.clone(), s.excluded.clone());
+        self.spec.identity == spec.identity
+            && self.spec.keeps_history == spec.keeps_history
+            && settings(&self.spec.settings) == settings(&spec.settings.clone().in_range())
+    }
+
+    /// Whether there is a forecaster that can be asked.
+    pub(crate) fn has_forecaster(&self) -> bool {
+        self.forecaster.is_some() || self.spec.prepared.is_some()
+    }
+
+    /// Two weeks in slots of a quarter of an hour.
+    pub(crate) fn profile(&self) -> Packed {
+        let factor = PROFILE_STEP.as_secs() / self.step().as_secs().max(1);
+        let mut profile = self.history.coarsened(usize::try_from(factor).unwrap_or(1));
+        profile.keep_last(PROFILE_SLOTS);
+        profile
+    }
+
+    /// Complete slots, oldest first.
+    pub(crate) fn history(&self) -> &Packed {
+        &self.history
+    }
+
+    /// The last days by the minute, or by the slot where that is no longer.
+    pub(crate) fn by_minute(&self) -> &Packed {
+        self.minutes.as_ref().unwrap_or(&self.history)
+    }
+}
+
+/// `live` on top of `history`, in which what was measured live wins.
+fn fill(into: &mut Packed, history: &Series, live: Packed, keep: usize) {
+    let step = into.step();
+    let theirs = history.step();
+    let grid = history.coarsen((step.as_secs() / theirs.as_secs().max(1)).max(1) as usize);
+    let repeat = (theirs.as_secs() / step.as_secs().max(1)).max(1);
+    let live_from = if live.is_empty() { Timestamp::MAX } else { live.start() };
+    for (begin, value) in grid.iter() {
+        for part in 0..repeat {
+            let begin = time::after(begin, step * u32::try_from(part).unwrap_or(u32::MAX));
+            if begin < live_from {
+                into.push(begin, value, keep);
+            }
+        }
+    }
+    for (begin, value) in live.iter() {
+        into.push(begin, value, keep);
+    }
+    into.keep_last(keep);
+}
+
+/// The score at the shortest horizon that reaches the lead time, or at the longest there is: the horizon that trust looks
+/// at.
+pub fn score_at(standing: &Standing, lead: Duration) -> Option<&HorizonScore> {
+    let scored = || standing.horizons.iter().filter(|h| h.scored > 0);
+    scored().find(|h| h.ahead >= lead).or_else(|| scored().next_back())
+}
+
+/// One value for each slot between two measurements of a slow scrape, on the line from one to the other. Prometheus says
+/// the same of the past, where a value stands until the next: without them, what was filled in would have no gaps, and
+/// what is measured since would have nothing else.
+fn between(last: Sample, next: Sample, step: Duration) -> Vec<Sample> {
+    let apart = time::since(next.time(), last.time());
+    if apart <= step || apart > SLOWEST_SCRAPE {
+        return Vec::new();
+    }
+    let end = time::align(next.time(), step);
+    let first = time::after(time::align(last.time(), step), step);
+    std::iter::successors(Some(first), |begin| Some(time::after(*begin, step)))
+        .take_while(|begin| *begin < end)
+        .filter_map(|begin| {
+            let middle = time::after(begin, step / 2);
+            let share = time::since(middle, last.time()).as_secs_f64() / apart.as_secs_f64();
+            Sample::new(middle, last.value() + share * (next.value() - last.value()))
+        })
+        .collect()
+}

@@ -1,0 +1,97 @@
+//! A restart on a simulated clock: what was learned survives it, and after the first fit it is as if it hadn't been.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod world;
+
+use autoscaler::{Autoscaler, Saved};
+use decide::StrategyReason;
+
+use world::{DAY, TICK, at, history, run, setup, tick, work_off};
+
+const STEP: i64 = 300;
+
+/// Saves, stores, reads and restores, as a status does.
+fn stored(saved: &Saved) -> Saved {
+    let text = serde_json::to_string(saved).unwrap();
+    assert!(text.len() < 8_000, "{} bytes: {text}", text.len());
+    Saved::read(serde_json::from_str(&text).unwrap()).unwrap()
+}
+
+#[test]
+fn after_a_restart_everything_is_as_it_was() {
+    // In the middle of a slot.
+    let killed = 3 * DAY + 9 * 3_600 + 90;
+    let (mut old, mut workload) = run(setup(STEP), STEP, killed);
+    let selected = old.selection().clone();
+    assert!(selected.selected.is_some_and(|s| s.by_replay()), "{selected:?}");
+
+    let mut new = Autoscaler::restore(setup(STEP), stored(&old.saved()));
+    assert_eq!(new.selection(), old.selection());
+    assert_eq!(new.startups(), old.startups());
+    assert_eq!(new.history(), old.history());
+    assert_eq!(new.per_replica("load"), old.per_replica("load"));
+
+    // Three ticks pass until the history was read and learnt from.
+    let mut of_new = workload.clone();
+    for second in (killed..killed + 3 * TICK).step_by(TICK as usize) {
+        let theirs = tick(&mut old, &mut workload, second);
+        let inputs = of_new.inputs(second, true);
+        let ours = new.step(&inputs, at(second));
+        let applied = of_new.carry_out(&ours.plan, second);
+        new.applied(at(second), applied);
+        assert_eq!(ours.record.recommendation.strategy, theirs.record.recommendation.strategy);
+        let (a, b) = (&ours.record.recommendation, &theirs.record.recommendation);
+        assert!(of_new.spec >= workload.spec, "{} below {}: {a:#?} {b:#?}", of_new.spec, workload.spec);
+    }
+    let wanted = new.wanted_history(at(killed));
+    let &[(0, from, _)] = wanted.as_slice() else { panic!("{wanted:?}") };
+    let from = from.as_second() - world::START;
+    let by_minute = history(killed - 30 - 8 * DAY, killed - 30, 60);
+    new.warm_up(0, &history(from.max(-10 * DAY), killed - 90, STEP), Some(&by_minute), at(killed));
+    work_off(&mut new, killed + 3 * TICK);
+
+    of_new = workload.clone();
+    let mut compared = 0;
+    for second in (killed + 3 * TICK..killed + DAY + DAY / 2).step_by(TICK as usize) {
+        let theirs = tick(&mut old, &mut workload, second);
+        let ours = tick(&mut new, &mut of_new, second);
+        let (a, b) = (&ours.record.recommendation, &theirs.record.recommendation);
+        // Windows remember the three ticks: afterwards nothing tells the two apart.
+        if second >= killed + 3_600 {
+            assert_eq!(a, b, "at {second}");
+            assert_eq!(ours.record.observation, theirs.record.observation, "at {second}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 8_000);
+    assert_eq!(new.selection(), old.selection(), "the day's simulation chose the same");
+}
+
+#[test]
+fn another_version_is_dropped_and_not_misread() {
+    let (old, _) = run(setup(STEP), STEP, 3_600);
+    let mut value = serde_json::to_value(old.saved()).unwrap();
+    assert!(Saved::read(value.clone()).is_some());
+    value["version"] = 99.into();
+    assert_eq!(Saved::read(value), None);
+    assert_eq!(Saved::read(serde_json::json!({"replicas": 3})), None);
+}
+
+#[test]
+fn another_query_begins_another_history_and_is_no_drop_of_the_load() {
+    let (mut old, mut workload) = run(setup(STEP), STEP, DAY / 2);
+    let mut other = setup(STEP);
+    other.signals[0].identity = "b".to_owned();
+    old.change(other.clone());
+    assert_eq!(old.wanted_history(at(DAY / 2)).len(), 1);
+    let before = old.history().metric("load").cloned();
+    assert_eq!(before, None, "what was learned of the other query is void");
+    let decided = tick(&mut old, &mut workload, DAY / 2);
+    let reasons: Vec<_> = decided.record.recommendation.limits.iter().map(|l| l.reason.as_str()).collect();
+    assert!(!reasons.contains(&"UnexplainedDrop"), "{reasons:?}");
+
+    let restored = Autoscaler::restore(other, run(setup(STEP), STEP, 3_600).0.saved());
+    assert_eq!(restored.history().metric("load"), None);
+    assert!(restored.selection().selected.is_some_and(|s| s.reason != StrategyReason::ForecastOff));
+}

@@ -1,0 +1,160 @@
+//! Foresail in a replay: the operator's own [`Autoscaler`], told what the replay shows.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use autoscaler::{Applied, Autoscaler, Inputs, MetricInput, Prepared, Setup, StartUp};
+use decide::{CalendarWindow, Plan, Policy, Record, Replicas, Selection};
+use forecast::Settings;
+use jiff::Timestamp;
+use series::{Absence, AbsenceReason, Reading, time};
+
+use crate::attribution::Attribution;
+use crate::forecast_log::{of_recording, signal};
+use crate::load::Load;
+use crate::scaler::{Answer, Scaler, View, Why};
+
+/// At this share of the usual number of series or below, a source speaks of vanished series.
+const VANISHED_SHARE: f64 = 0.5;
+/// Decisions of an hour, over which the usual number is the largest.
+const HOUR: usize = 240;
+/// Pods are told as ready so long ago that the autoscaler counts them at once.
+const TOLD_AFTER: Duration = Duration::from_secs(6);
+
+/// Foresail.
+pub struct Foresail {
+    autoscaler: Autoscaler,
+    startups: usize,
+    series: VecDeque<u32>,
+    attribution: Attribution,
+    calendar: Vec<CalendarWindow>,
+}
+
+impl Foresail {
+    /// Foresail with a policy whose first metric is the load, and with the forecasts that were made for it before; without
+    /// them it makes its own. It knows the history before the replay.
+    pub fn new(load: &Load, policy: Policy, settings: &Settings, prepared: Option<Arc<Prepared>>) -> Self {
+        let settings = of_recording(settings, load.history().step());
+        let calendar = policy.calendar.clone();
+        let signals = policy.metrics.iter().map(|_| signal(&settings, prepared.clone())).collect();
+        let mut autoscaler = Autoscaler::new(Setup { policy, pause: None, signals, place: 0.0 });
+        autoscaler.warm_up(0, load.history(), None, load.start());
+        work_off(&mut autoscaler, load.start());
+        Self {
+            autoscaler,
+            startups: 0,
+            series: VecDeque::new(),
+            attribution: Attribution::default(),
+            calendar,
+        }
+    }
+
+    /// What is selected, and on which evidence.
+    pub fn selection(&self) -> &Selection {
+        self.autoscaler.selection()
+    }
+
+    /// Where the replica-hours of its decisions went, from the first one on.
+    pub fn attribution(&self) -> &Attribution {
+        &self.attribution
+    }
+
+    /// What one replica carries, as far as it's known: declared, or learnt by now.
+    pub fn per_replica(&self) -> f64 {
+        let first = self.autoscaler.setup().policy.metrics.first();
+        first.map_or(1.0, |metric| self.autoscaler.per_replica(&metric.name))
+    }
+
+    fn inputs(&mut self, view: &View<'_>) -> Inputs {
+        let ready = time::before(view.now, TOLD_AFTER);
+        let startups = view.startups[self.startups.min(view.startups.len())..]
+            .iter()
+            .map(|took| StartUp { ready, took: Duration::from_secs(u64::from(*took)) })
+            .collect();
+        self.startups = view.startups.len();
+        let known = view.pods.available && view.pods.missing == 0;
+        let metric = MetricInput {
+            coverage: view.signal.coverage,
+            used: known.then_some(view.pods.utilization),
+            ..MetricInput::of(self.reading(view))
+        };
+        Inputs {
+            replicas: Replicas {
+                spec: view.spec,
+                ready: view.ready,
+                pending: view.pending - view.crash_looping,
+                crash_looping: view.crash_looping,
+                ..Replicas::default()
+            },
+            startups,
+            metrics: vec![metric],
+            calendar: self.calendar.clone(),
+            ..Inputs::of(view.spec)
+        }
+    }
+
+    /// The reading as a source gives it: absent where far fewer series feed it than in the last hour.
+    fn reading(&mut self, view: &View<'_>) -> Reading {
+        let reading = view.signal.reading.clone();
+        if reading.fresh().is_none() {
+            return reading;
+        }
+        let usual = self.series.iter().copied().max().unwrap_or(0);
+        if f64::from(view.signal.series) <= VANISHED_SHARE * f64::from(usual) {
+            let message = format!("{} series instead of {usual}", view.signal.series);
+            return Reading::Absent(Absence::new(AbsenceReason::SeriesVanished, message));
+        }
+        self.series.push_back(view.signal.series);
+        if self.series.len() > HOUR {
+            self.series.pop_front();
+        }
+        reading
+    }
+}
+
+impl Scaler for Foresail {
+    fn decide(&mut self, view: &View<'_>, explain: bool) -> Answer {
+        let inputs = self.inputs(view);
+        let decided = self.autoscaler.step(&inputs, view.now);
+        let replicas = carry_out(&mut self.autoscaler, &decided.plan, view.spec, view.now);
+        work_off(&mut self.autoscaler, view.now);
+        let load = inputs.metrics.first().and_then(|m| m.reading.fresh());
+        let needed = load.map_or(view.spec, |load| (load / self.per_replica()).ceil() as u32);
+        self.attribution.note(&decided.record.recommendation, needed);
+        Answer { replicas, why: explain.then(|| Box::new(explained(&decided.record))) }
+    }
+}
+
+/// What a plan comes to where every write succeeds.
+pub(crate) fn carry_out(autoscaler: &mut Autoscaler, plan: &Plan, spec: u32, now: Timestamp) -> u32 {
+    let applied = match *plan {
+        Plan::Scale { from, to } | Plan::Suggest { from, to } => Applied::Yes { from, to },
+        Plan::Hold { .. } => Applied::No { replicas: spec },
+    };
+    autoscaler.applied(now, applied);
+    match applied {
+        Applied::Yes { to, .. } => to,
+        Applied::No { .. } | Applied::Unknown => spec,
+    }
+}
+
+/// Does the work that is due, at once.
+pub(crate) fn work_off(autoscaler: &mut Autoscaler, now: Timestamp) {
+    while let Some(job) = autoscaler.take_job(now) {
+        autoscaler.take_over(job.run());
+    }
+}
+
+fn explained(record: &Record) -> Why {
+    let r = &record.recommendation;
+    Why {
+        candidates: r
+            .candidates
+            .iter()
+            .filter_map(|c| Some((c.source.as_str().to_owned(), c.replicas?)))
+            .collect(),
+        limits: r.limits.iter().map(|l| (l.reason.as_str().to_owned(), l.message.clone())).collect(),
+        record: serde_json::to_value(record).unwrap_or_default(),
+    }
+}

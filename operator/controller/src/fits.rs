@@ -1,0 +1,159 @@
+//! The heavy work of all policies: reading history and fitting, a few at a time, away from the tasks that decide. What it
+//! comes to waits in the policy's inbox until the next look takes it over: a look never waits for it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use autoscaler::{Done, Numbered, Recorded};
+use jiff::Timestamp;
+use series::{Absence, AbsenceReason, Aggregate, Sample, Series, resample, time};
+use sources::Source;
+use telemetry::metrics::{Metrics, Outcome};
+use tokio::sync::Semaphore;
+
+use crate::signals::{Asked, Sources};
+
+/// Slots of a minute, for what is simulated of a longer step.
+const MINUTE: Duration = Duration::from_mins(1);
+/// As many days of them are simulated, and one.
+const DAYS_BY_MINUTE: u64 = 7;
+
+/// What all policies share.
+#[derive(Clone)]
+pub(crate) struct FitPool {
+    fits: Arc<Semaphore>,
+    reads: Arc<Semaphore>,
+    metrics: Metrics,
+}
+
+/// What came of work in the background.
+#[derive(Debug)]
+pub(crate) enum Arrival {
+    /// The history of the metric with this index, and the last days of it by the minute.
+    History(usize, Result<(Series, Option<Series>), Absence>),
+    /// A job's result; `None` where it was lost.
+    Job(Box<Option<Numbered<Done>>>),
+}
+
+/// Where results wait for the next look.
+pub(crate) type Inbox = Arc<Mutex<Vec<Arrival>>>;
+
+impl FitPool {
+    /// At most `fits` jobs at the same time, and a few more that fetch their history.
+    pub(crate) fn new(fits: usize, metrics: Metrics) -> Self {
+        Self { fits: Arc::new(Semaphore::new(fits.max(1))), reads: Arc::new(Semaphore::new(4)), metrics }
+    }
+
+    /// Takes what has arrived over; the histories among it, by metric.
+    pub(crate) fn take_over(
+        autoscaler: &mut Recorded,
+        inbox: &Inbox,
+        reading: &mut Vec<usize>,
+        now: Timestamp,
+    ) -> Vec<(usize, Series)> {
+        let mut histories = Vec::new();
+        let arrived = std::mem::take(&mut *inbox.lock().unwrap_or_else(PoisonError::into_inner));
+        for arrival in arrived {
+            match arrival {
+                Arrival::History(metric, history) => {
+                    reading.retain(|m| *m != metric);
+                    match history {
+                        Ok((history, by_minute)) => {
+                            autoscaler.warm_up(metric, &history, by_minute.as_ref(), now);
+                            histories.push((metric, history));
+                        }
+                        Err(absence) => autoscaler.history_failed(metric, absence, now),
+                    }
+                }
+                Arrival::Job(done) => match *done {
+                    Some(done) => autoscaler.take_over(done),
+                    None => autoscaler.job_failed(now),
+                },
+            }
+        }
+        histories
+    }
+
+    /// Starts what is due. Returns at once.
+    pub(crate) fn tend(
+        &self,
+        autoscaler: &mut Recorded,
+        sources: Option<&Sources>,
+        inbox: &Inbox,
+        reading: &mut Vec<usize>,
+        now: Timestamp,
+    ) {
+        for (metric, from, to) in autoscaler.wanted_history(now) {
+            let asked = sources.and_then(|s| s.all.get(metric)?.as_ref().ok()).and_then(Asked::forecastable);
+            if let Some(source) = asked
+                && !reading.contains(&metric)
+            {
+                reading.push(metric);
+                let step = autoscaler.setup().signals.get(metric).map_or(MINUTE, |s| s.settings.step);
+                tokio::spawn(self.clone().read(
+                    metric,
+                    Arc::clone(source),
+                    (from, to),
+                    step,
+                    Arc::clone(inbox),
+                ));
+            }
+        }
+        if let Some(job) = autoscaler.take_job(now) {
+            let (pool, inbox) = (self.clone(), Arc::clone(inbox));
+            tokio::spawn(async move {
+                let done = match pool.fits.clone().acquire_owned().await {
+                    Ok(_permit) => {
+                        let begun = Instant::now();
+                        let done = tokio::task::spawn_blocking(move || job.run()).await.ok();
+                        let outcome = if done.is_some() { Outcome::Success } else { Outcome::Failure };
+                        pool.metrics.refitted(outcome, begun.elapsed().as_secs_f64());
+                        done
+                    }
+                    Err(_) => None,
+                };
+                inbox.lock().unwrap_or_else(PoisonError::into_inner).push(Arrival::Job(Box::new(done)));
+            });
+        }
+    }
+
+    async fn read(
+        self,
+        metric: usize,
+        source: Arc<dyn Source>,
+        (from, to): (Timestamp, Timestamp),
+        step: Duration,
+        inbox: Inbox,
+    ) {
+        let history = match self.reads.acquire().await {
+            Ok(_permit) => read_series(source.as_ref(), from, to, step).await,
+            Err(_) => Err(Absence::new(AbsenceReason::NotYetRead, "Foresail ends")),
+        };
+        let history = match history {
+            Ok(history) if step > MINUTE => {
+                let since = time::before(to, Duration::from_hours(24 * DAYS_BY_MINUTE));
+                // Without it the slots do: the history itself is there.
+                let by_minute = read_series(source.as_ref(), since, to, MINUTE).await.ok();
+                Ok((history, by_minute))
+            }
+            other => other.map(|history| (history, None)),
+        };
+        inbox.lock().unwrap_or_else(PoisonError::into_inner).push(Arrival::History(metric, history));
+    }
+}
+
+/// History on a grid. It is read at the ends of steps; a value at a boundary belongs to the step that ended there.
+async fn read_series(
+    source: &dyn Source,
+    from: Timestamp,
+    to: Timestamp,
+    step: Duration,
+) -> Result<Series, Absence> {
+    let samples = source.history(from, to, step).await?;
+    let shifted: Vec<Sample> = samples
+        .iter()
+        .filter_map(|s| Sample::new(time::before(s.time(), Duration::from_millis(1)), s.value()))
+        .collect();
+    resample(&shifted, from, to, step, Aggregate::Mean)
+        .map_err(|error| Absence::new(AbsenceReason::InvalidAnswer, error.to_string()))
+}

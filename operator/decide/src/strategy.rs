@@ -1,0 +1,193 @@
+//! How a load becomes replicas: the parameters that the simulation of a workload's own past chooses among
+//! ([`Strategy`]), and the same with everything that the policy and the last minutes say put in ([`Sizing`]). The
+//! decision and the simulation size with the same [`Sizing`], by the same functions.
+
+use std::time::Duration;
+
+use series::{Forecast, time};
+
+use serde::{Deserialize, Serialize};
+
+use crate::peak_margin::PeakMargin;
+use crate::policy::{ForecastUse, Policy};
+use crate::predictive::{level_correction, peak};
+use crate::quantile_controller::QuantileController;
+use crate::reactive::{UNUSUAL, need};
+use crate::recommendation::StrategyReason;
+use crate::seconds;
+
+/// One way to size a workload. Dimensionless but for [`Self::down_stabilization`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Strategy {
+    /// Replicas for `headroom` times the load measured now, 1 or more. An HPA whose target is 70 % of what a replica
+    /// can carry has a headroom of 1.43.
+    pub headroom: f64,
+    /// How the forecast takes part; `None` where it doesn't.
+    pub forecast: Option<ForecastParams>,
+    /// How long a larger answer still counts on the way down, beyond what `behavior` says: an HPA's stabilization
+    /// window. The noisier a load, the longer it pays to wait.
+    #[serde(with = "seconds")]
+    pub down_stabilization: Duration,
+    /// How much of the load's climb over the last minute is carried on over the lead time, 0 or more; see
+    /// [`crate::Trend`].
+    pub trend_weight: f64,
+    /// A way up that is no larger than this share of the replicas isn't made, 0 to 0.5: an HPA's tolerance.
+    pub up_tolerance: f64,
+    /// Nor is a way down that is smaller than this share, 0 to 0.5.
+    pub down_tolerance: f64,
+}
+
+/// How the forecast takes part in a strategy.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ForecastParams {
+    /// The quantile to provision for, inside (0, 1).
+    pub quantile: f64,
+    /// Factor on that quantile, 1 or more.
+    pub margin: f64,
+    /// How far the forecast is moved to the load measured now, 0 to 1: at 0 it's taken as it is, at 1 only its growth
+    /// from now on counts. A forecast is some minutes old, and a measurement isn't.
+    pub level_correction: f64,
+}
+
+impl Strategy {
+    /// The load there is and nothing else: what is done while nothing is known.
+    pub const REACTIVE: Self = Self {
+        headroom: 1.0,
+        forecast: None,
+        down_stabilization: Duration::ZERO,
+        trend_weight: 0.0,
+        up_tolerance: 0.0,
+        down_tolerance: 0.05,
+    };
+
+    /// The forecast at this quantile, as it is.
+    pub fn at_quantile(quantile: f64) -> Self {
+        let forecast = ForecastParams { quantile, margin: 1.0, level_correction: 0.0 };
+        Self { forecast: Some(forecast), ..Self::REACTIVE }
+    }
+}
+
+/// A strategy, and why it is the one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Selected {
+    /// The strategy.
+    pub strategy: Strategy,
+    /// Why it was selected.
+    pub reason: StrategyReason,
+}
+
+impl Default for Selected {
+    fn default() -> Self {
+        Self { strategy: Strategy::REACTIVE, reason: StrategyReason::InsufficientHistory }
+    }
+}
+
+impl Selected {
+    /// Whether the strategy was chosen by simulating this workload's own past. Its parameters then say all there is:
+    /// what they were chosen with is what is done.
+    pub fn by_replay(&self) -> bool {
+        matches!(self.reason, StrategyReason::SelectedByReplay | StrategyReason::SafestOnReplay)
+    }
+}
+
+/// Replicas that the forecast wants again within minutes are kept at this quantile at most: more caution than that is
+/// for capacity that takes a start-up to come, and what runs is there already.
+const KEEP_QUANTILE: f64 = 0.9;
+
+/// Every number that sizes one metric's replicas now.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sizing {
+    /// Factor on the load measured now.
+    pub headroom: f64,
+    /// Share of the climb that is carried on over the lead time.
+    pub trend_weight: f64,
+    /// How the forecast takes part, its quantile as the error budget moved it.
+    pub forecast: Option<ForecastParams>,
+    /// Load over target within these shares, up and down, changes nothing: the HPA's tolerance.
+    pub load_tolerance: (f64, f64),
+    /// A smaller way up, as a share of the replicas, isn't made.
+    pub up_tolerance: f64,
+    /// A load up to this many times its mean of five minutes is usual: no surge.
+    pub usual_peak: f64,
+}
+
+impl Sizing {
+    /// Resolves what was selected for a metric with these peaks; `budget` corrects the quantile.
+    pub fn resolve(
+        policy: &Policy,
+        selected: &Selected,
+        peaks: &PeakMargin,
+        budget: Option<&QuantileController>,
+    ) -> Self {
+        let strategy = selected.strategy;
+        let replayed = selected.by_replay();
+        // The simulation chose headroom and tolerance with this workload's peaks in its load. Without it, peaks are
+        // added as they were measured, and the HPA's own tolerance counts.
+        let spare = if replayed || strategy.forecast.is_some() { 1.0 } else { 1.0 + peaks.margin() };
+        Self {
+            headroom: strategy.headroom.max(1.0) * spare,
+            trend_weight: strategy.trend_weight.clamp(0.0, 4.0),
+            forecast: strategy.forecast.filter(|_| policy.forecast == ForecastUse::Auto).map(|params| {
+                let own = params.quantile;
+                let paced = budget.map_or(own, |budget| budget.paced(own, 1.0 - policy.protection));
+                // The simulation has chosen the quantile at which this strategy pays; only a bad day moves it.
+                ForecastParams { quantile: if replayed { paced.max(own) } else { paced }, ..params }
+            }),
+            load_tolerance: if replayed { (0.0, 0.0) } else { policy.load_tolerance() },
+            up_tolerance: strategy.up_tolerance,
+            usual_peak: if replayed { 1.0 + UNUSUAL * peaks.large } else { 1.0 },
+        }
+    }
+
+    /// The load to provide for, of the load measured now and what it would be after the lead time if it went on
+    /// climbing.
+    pub fn present_load(&self, measured: f64, climbed: f64) -> f64 {
+        (measured + (climbed - measured).max(0.0) * self.trend_weight) * self.headroom
+    }
+
+    /// Replicas for [`Self::present_load`].
+    pub fn present(&self, measured: f64, climbed: f64, per_replica: f64) -> u32 {
+        need(self.present_load(measured, climbed), per_replica)
+    }
+
+    /// The loads that the forecast wants carried: the largest within the lead time, and the largest within the time
+    /// for which replicas are kept.
+    pub fn coming(
+        &self,
+        forecast: &Forecast,
+        span: &Span,
+        measured: Option<(jiff::Timestamp, f64)>,
+    ) -> Option<Coming> {
+        let params = self.forecast?;
+        let moved = measured
+            .map_or(1.0, |(at, value)| level_correction(forecast, at, value, params.level_correction));
+        let factor = params.margin * moved;
+        let load = peak(forecast, span.now, time::after(span.now, span.lead), params.quantile)?;
+        let keep =
+            peak(forecast, span.now, time::after(span.now, span.keep), params.quantile.min(KEEP_QUANTILE))?;
+        Some(Coming { load: load * factor, keep: keep * factor })
+    }
+}
+
+/// How far ahead a decision looks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Span {
+    /// When it is made.
+    pub now: jiff::Timestamp,
+    /// How far ahead capacity is ordered.
+    pub lead: Duration,
+    /// How far ahead replicas are kept that would be wanted again.
+    pub keep: Duration,
+}
+
+/// Loads that a forecast wants carried.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Coming {
+    /// Within the lead time.
+    pub load: f64,
+    /// Within the time for which replicas are kept.
+    pub keep: f64,
+}
