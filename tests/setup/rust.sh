@@ -9,10 +9,11 @@ command -v cargo >/dev/null || die "cargo not found: install Rust from https://r
 lock rust
 export PATH="$FORESAIL_CACHE/bin:$PATH"
 
+# Without optimization: built once in half of the time, and neither of the two computes anything.
 install_missing() {
   command -v "$1" >/dev/null && return 0
   say "building $1 $2 (once)"
-  CARGO_TARGET_DIR="$FORESAIL_CACHE/build-$1" nice cargo install --quiet --locked --root "$FORESAIL_CACHE" "$1" --version "$2" >&2
+  CARGO_TARGET_DIR="$FORESAIL_CACHE/build-$1" nice cargo install --quiet --debug --locked --root "$FORESAIL_CACHE" "$1" --version "$2" >&2
   rm -rf "$FORESAIL_CACHE/build-$1"
 }
 
