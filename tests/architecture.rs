@@ -9,7 +9,7 @@ use std::path::Path;
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
 
 /// Crates that decide and compute: time, data and history come in as arguments.
-const CORE: [&str; 5] = ["series", "forecast", "decide", "health", "backtest"];
+const CORE: [&str; 6] = ["series", "forecast", "decide", "autoscaler", "health", "backtest"];
 
 /// What talks to the world.
 const WORLD: [&str; 9] =
@@ -97,9 +97,10 @@ fn the_core_reaches_neither_runtime_nor_network_nor_kubernetes() {
 #[test]
 fn forecast_and_decide_do_not_know_each_other() {
     let graph = Graph::read();
-    graph.demand_no_way("forecast", &["decide", "health", "backtest"]);
-    graph.demand_no_way("decide", &["forecast", "health", "backtest"]);
-    graph.demand_no_way("series", &["forecast", "decide", "health", "backtest"]);
+    graph.demand_no_way("forecast", &["decide", "autoscaler", "health", "backtest"]);
+    graph.demand_no_way("decide", &["forecast", "autoscaler", "health", "backtest"]);
+    graph.demand_no_way("autoscaler", &["health", "backtest", "controller"]);
+    graph.demand_no_way("series", &["forecast", "decide", "autoscaler", "health", "backtest"]);
 }
 
 #[test]
