@@ -208,6 +208,7 @@ fn standing(state: &ForecastState, decided: &Decided) -> page::Standing {
             .map(|r| r.seasons.iter().map(|s| s.period.as_secs()).collect())
             .unwrap_or_default(),
         history_seconds: record.map_or(0, |r| r.history.as_secs()),
+        level_shift: record.and_then(|r| r.level_shift),
     }
 }
 

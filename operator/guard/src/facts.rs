@@ -9,6 +9,8 @@ use series::time::since;
 
 /// How long somebody else's write is heeded by decisions.
 const FOREIGN_FOR: Duration = Duration::from_mins(10);
+/// How long a jump of the level is news: the alert waits for half an hour, and models follow within hours.
+const SHIFTED_FOR: Duration = Duration::from_hours(6);
 
 /// A policy that was paused or only recommends is told of as well, but for limits it doesn't act on.
 pub(crate) fn facts(policy: &PolicySnapshot, muted: bool, now: Timestamp) -> PolicyFacts {
@@ -96,10 +98,12 @@ fn drift(policy: &PolicySnapshot, now: Timestamp) -> Vec<Drift> {
     let limits = newest.flat_map(|d| &d.limits);
     let foreign =
         limits.filter(|l| l.reason == "ForeignWriter").map(|l| Drift::Replicas(l.message.clone())).next();
-    let standings = policy.metrics.iter().filter_map(|m| m.standing.as_ref());
-    let shifted = standings
-        .filter(|s| s.reason == "LevelShift")
-        .map(|s| Drift::Load(if s.message.is_empty() { s.reason.clone() } else { s.message.clone() }))
+    let shifted = policy
+        .metrics
+        .iter()
+        .filter_map(|m| Some((&m.name, m.standing.as_ref()?.level_shift?)))
+        .filter(|(_, at)| since(now, *at) <= SHIFTED_FOR)
+        .map(|(name, at)| Drift::Load(format!("the level of {name} jumped at {at}")))
         .next();
     foreign.into_iter().chain(shifted).collect()
 }
@@ -250,9 +254,18 @@ mod tests {
 
     #[test]
     fn a_load_on_a_new_level_is_drift() {
-        let drift = |reason| told(&json!({"metrics": metric(1.0, 300.0, reason)})).drift;
-        assert_eq!(drift("LevelShift"), [Drift::Load("LevelShift".into())]);
-        assert_eq!(drift("Active"), []);
+        let drift = |minutes: i64| {
+            let mut metrics = metric(1.0, 300.0, "Active");
+            let now: Timestamp = NOW.parse().unwrap();
+            metrics[0]["standing"]["levelShift"] = json!(now - jiff::SignedDuration::from_mins(minutes));
+            told(&json!({"metrics": metrics})).drift
+        };
+        assert!(matches!(&drift(1)[..], [Drift::Load(how)] if how.starts_with("the level of requests jumped at")));
+        assert_eq!(drift(7 * 60), []);
+        assert_eq!(told(&json!({"metrics": metric(1.0, 300.0, "LevelShift")})).drift, []);
+        // The alert can fire: what it is told of lasts longer than it waits.
+        let (_, waits, _) = health::alert::BuiltIn::LoadDrift.defaults();
+        assert!(!drift(waits.as_secs() as i64 / 60 + 1).is_empty());
     }
 
     #[test]

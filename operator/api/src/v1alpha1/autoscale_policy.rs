@@ -166,7 +166,7 @@ pub struct ForecastSpec {
     #[serde(default = "auto")]
     #[schemars(length(max = 24), regex(pattern = r"^(Auto|([0-9]{1,6}(d|h|m|s)){1,4})$"))]
     pub lead_time: String,
-    /// How much history to learn from, from 1d to 90d. Default: 14d.
+    /// How much history to learn from, from 2d to 35d. Default: 14d.
     #[serde(default = "two_weeks")]
     #[schemars(length(max = 24), regex(pattern = DURATION_PATTERN))]
     pub history: String,
@@ -179,7 +179,7 @@ pub struct ForecastSpec {
     #[serde(default = "utc")]
     #[schemars(length(min = 1, max = 64))]
     pub time_zone: String,
-    /// Which share of the time capacity is to suffice, from 50% to 99.9%. Higher costs more replicas. Default: 99%.
+    /// Which share of the time capacity is to suffice, from 50% to 99.99%. Higher costs more replicas. Default: 99%.
     #[serde(default = "protection")]
     #[schemars(length(max = 8), regex(pattern = r"^[0-9]{2}(\.[0-9]{1,3})?%$"))]
     pub protection: String,

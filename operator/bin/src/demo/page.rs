@@ -344,7 +344,7 @@ impl<'a> Page<'a> {
     fn standing(&self, seen: &Seen) -> Option<Standing> {
         let standing = self.stage.standing(seen.now)?;
         let r = &seen.record.recommendation;
-        let score = standing.horizons.iter().find(|h| h.scored > 0);
+        let score = autoscaler::score_at(&standing, r.lead);
         let active = r.is_forecast_active();
         Some(Standing {
             active,
@@ -356,6 +356,7 @@ impl<'a> Page<'a> {
             coverage_target: score.map(|_| 0.95),
             seasons_seconds: standing.seasons.iter().map(|s| s.period.as_secs()).collect(),
             history_seconds: standing.history.as_secs(),
+            level_shift: standing.level_shift,
         })
     }
 

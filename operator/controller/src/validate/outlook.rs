@@ -30,8 +30,9 @@ pub(super) fn outlook(spec: &AutoscalePolicySpec, findings: &mut Findings) -> Ou
     let two_weeks = Duration::from_hours(14 * 24);
     let history =
         findings.take("forecast.history", &written.history, units::duration(&written.history), two_weeks);
-    if !(86_400..=90 * 86_400).contains(&history.as_secs()) {
-        findings.add("forecast.history", &written.history, "write a duration from 1d to 90d");
+    // Two seasons of a day at least, and no more than a forecaster keeps.
+    if !(2 * 86_400..=35 * 86_400).contains(&history.as_secs()) {
+        findings.add("forecast.history", &written.history, "write a duration from 2d to 35d");
     }
     let step =
         findings.take("forecast.step", &written.step, units::duration(&written.step), Duration::from_mins(1));

@@ -72,4 +72,7 @@ pub struct Standing {
     pub seasons_seconds: Vec<u64>,
     /// History that the model learnt from, in seconds.
     pub history_seconds: u64,
+    /// When the level of the load last jumped, if it did within the history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level_shift: Option<jiff::Timestamp>,
 }

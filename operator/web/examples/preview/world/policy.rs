@@ -182,6 +182,7 @@ fn standing(w: &Workload, trusted: bool) -> Standing {
         coverage_target: active.then_some(0.99),
         seasons_seconds: if active { vec![86_400, 604_800] } else { vec![86_400] },
         history_seconds: if active { 14 * 86_400 } else { 4 * 86_400 },
+        level_shift: None,
     }
 }
 
