@@ -67,7 +67,12 @@ fn measure(step: Duration) -> Result<(), Box<dyn std::error::Error>> {
     }
     let refit = refits.iter().sum::<Duration>() / u32::try_from(refits.len().max(1))?;
     println!("  {:<12} {:>8.1} ms", "refit", refit.as_secs_f64() * 1e3);
-    println!("  {:<12} {:>8.3} ms, at most {:.3}", "one step", steps.as_secs_f64() * 1e3 / 480.0, longest.as_secs_f64() * 1e3);
+    println!(
+        "  {:<12} {:>8.3} ms, at most {:.3}",
+        "one step",
+        steps.as_secs_f64() * 1e3 / 480.0,
+        longest.as_secs_f64() * 1e3
+    );
     println!("  {:<12} {:>8} bytes in the status", "kept", serde_json::to_string(&autoscaler.saved())?.len());
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use health::Overview;
 use health::calendar::Calendar;
 use health::snapshot::Snapshot;
 use jiff::Timestamp;
@@ -80,6 +81,7 @@ pub(crate) struct Context {
     pub(crate) recorder: Recorder,
     pub(crate) leadership: watch::Receiver<Leadership>,
     pub(crate) snapshot: watch::Sender<Snapshot>,
+    pub(crate) overview: watch::Receiver<Arc<Overview>>,
     pub(crate) calendars: watch::Receiver<Arc<Vec<Calendar>>>,
 }
 
@@ -90,6 +92,7 @@ impl Context {
         metrics: Metrics,
         leadership: watch::Receiver<Leadership>,
         snapshot: watch::Sender<Snapshot>,
+        overview: watch::Receiver<Arc<Overview>>,
         calendars: watch::Receiver<Arc<Vec<Calendar>>>,
     ) -> Self {
         let reporter =
@@ -122,6 +125,7 @@ impl Context {
             metrics,
             leadership,
             snapshot,
+            overview,
             calendars,
         }
     }

@@ -6,7 +6,7 @@
 use autoscaler::{Inputs, MetricInput, QueueInput};
 use decide::{Health, Replicas};
 use futures::future::join_all;
-use health::snapshot::{HealthSnapshot, HealthStatus};
+use health::{Overview, Status};
 use jiff::Timestamp;
 use kube::Api;
 use kube::api::DynamicObject;
@@ -57,7 +57,7 @@ pub(crate) async fn observe(
         }
         metrics.push(taken.input);
     }
-    let health = gate(&context.snapshot.borrow().health, &namespace, intent);
+    let health = gate(&context.overview.borrow(), &namespace, intent);
     let inputs = Inputs {
         replicas: replicas(scale, &pods),
         rollout: pods.rollout,
@@ -168,47 +168,23 @@ async fn read_queue(queue: &dyn QueueSource, arrivals: Option<&dyn Source>, now:
     }
 }
 
-/// What the health checks that the policy names say. A check that isn't there, or wasn't run yet, is no blessing.
-fn gate(health: &HealthSnapshot, namespace: &str, intent: &Intent) -> Health {
+/// What the health checks that the policy names say. A check that isn't there, or wasn't run yet, holds the way down too.
+fn gate(overview: &Overview, namespace: &str, intent: &Intent) -> Health {
     if intent.checks.is_empty() && intent.groups.is_empty() {
         return Health::Unchecked;
     }
-    let mut troubles = Vec::new();
-    let mut since = Timestamp::MIN;
-    for name in &intent.checks {
-        let id = format!("{namespace}/{name}");
-        match health.nodes.iter().find(|n| n.id == id) {
-            Some(node) if matches!(node.status, HealthStatus::Pass | HealthStatus::Warn) => {
-                since = since.max(node.since.unwrap_or(Timestamp::MIN));
-            }
-            Some(node) => {
-                troubles.push(format!("HealthCheck {name} says {}: {}", node.status.as_str(), node.output));
-            }
-            None => troubles.push(format!("there is no HealthCheck {name}")),
-        }
+    let gate = overview.gate(namespace, &intent.checks, &intent.groups);
+    if gate.failures.is_empty() {
+        return Health::Healthy { since: gate.since.unwrap_or(Timestamp::MIN) };
     }
-    for name in &intent.groups {
-        let members: Vec<_> = health
-            .nodes
-            .iter()
-            .filter(|n| n.id.starts_with(&format!("{namespace}/")) && n.groups.contains(name))
-            .collect();
-        if members.is_empty() {
-            troubles.push(format!("no HealthCheck is in group {name}"));
+    let told = gate.failures.iter().map(|failure| match &failure.cause {
+        Some(cause) => format!("HealthCheck {} is {}, because of {cause}", failure.id, failure.status),
+        None if failure.status == Status::Unknown => {
+            format!("HealthCheck or group {} isn't there, or wasn't run yet", failure.id)
         }
-        for node in members {
-            if matches!(node.status, HealthStatus::Pass | HealthStatus::Warn) {
-                since = since.max(node.since.unwrap_or(Timestamp::MIN));
-            } else {
-                troubles.push(format!("{} of group {name} says {}", node.title, node.status.as_str()));
-            }
-        }
-    }
-    if troubles.is_empty() {
-        Health::Healthy { since }
-    } else {
-        Health::Unhealthy { what: troubles.join("; ") }
-    }
+        None => format!("HealthCheck {} is {}", failure.id, failure.status),
+    });
+    Health::Unhealthy { what: told.collect::<Vec<_>>().join("; ") }
 }
 
 /// Who wrote the replicas, where they aren't those that were left behind.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use api::v1alpha1::AutoscalePolicy;
 use futures::{StreamExt as _, TryStreamExt as _};
+use health::Overview;
 use health::calendar::Calendar;
 use health::snapshot::{PolicyKey, Snapshot};
 use jiff::Timestamp;
@@ -46,6 +47,8 @@ pub struct Wiring {
     pub metrics: Metrics,
     /// What the page shows; the controller puts policies in.
     pub snapshot: watch::Sender<Snapshot>,
+    /// The health of the system, which policies may be gated by.
+    pub overview: watch::Receiver<Arc<Overview>>,
     /// The calendars that policies may name.
     pub calendars: watch::Receiver<Arc<Vec<Calendar>>>,
     /// How far it got.
@@ -60,7 +63,7 @@ pub struct Wiring {
 
 /// Runs until `stop`. Then: no new looks, those under way end, leadership is given up, and it returns.
 pub async fn run(wiring: Wiring, settings: Settings, stop: CancellationToken) {
-    let Wiring { client, metrics, snapshot, calendars, progress, leadership, lease, beat } = wiring;
+    let Wiring { client, metrics, snapshot, overview, calendars, progress, leadership, lease, beat } = wiring;
     let scopes = scopes(&settings);
     if stop.run_until_cancelled(await_crd(&client, &scopes, &progress)).await.is_none() {
         return;
@@ -71,6 +74,7 @@ pub async fn run(wiring: Wiring, settings: Settings, stop: CancellationToken) {
         metrics,
         leadership.subscribe(),
         snapshot,
+        overview,
         calendars,
     ));
     let mut tasks = JoinSet::new();

@@ -260,7 +260,9 @@ mod tests {
             metrics[0]["standing"]["levelShift"] = json!(now - jiff::SignedDuration::from_mins(minutes));
             told(&json!({"metrics": metrics})).drift
         };
-        assert!(matches!(&drift(1)[..], [Drift::Load(how)] if how.starts_with("the level of requests jumped at")));
+        assert!(
+            matches!(&drift(1)[..], [Drift::Load(how)] if how.starts_with("the level of requests jumped at"))
+        );
         assert_eq!(drift(7 * 60), []);
         assert_eq!(told(&json!({"metrics": metric(1.0, 300.0, "LevelShift")})).drift, []);
         // The alert can fire: what it is told of lasts longer than it waits.

@@ -22,4 +22,4 @@ pub mod uptime;
 
 pub use rollup::Criticality;
 pub use status::{ComponentId, Reason, Status, Verdict};
-pub use system::{Component, ComponentView, GateFailure, Overview, System};
+pub use system::{Component, ComponentView, Gate, GateFailure, Overview, System};

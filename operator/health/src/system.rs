@@ -105,6 +105,24 @@ pub struct GateFailure {
     pub cause: Option<ComponentId>,
 }
 
+/// What the checks and groups that a policy names say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gate {
+    /// What forbids scale-down.
+    pub failures: Vec<GateFailure>,
+    /// When the last of those that are well became so.
+    pub since: Option<Timestamp>,
+}
+
+impl Gate {
+    fn look(&mut self, view: &ComponentView) {
+        match closed(view) {
+            Some(failure) => self.failures.push(failure),
+            None => self.since = self.since.max(Some(view.since)),
+        }
+    }
+}
+
 impl Overview {
     /// Nothing known yet.
     pub fn empty(at: Timestamp) -> Self {
@@ -135,36 +153,31 @@ impl Overview {
 
     /// What forbids scale-down to a policy of `namespace` that names these checks and groups: each that fails, that is
     /// not known yet, or that doesn't exist (what can't be seen can't be called well).
-    pub fn gate(&self, namespace: &str, checks: &[String], groups: &[String]) -> Vec<GateFailure> {
-        let mut failures = Vec::new();
+    pub fn gate(&self, namespace: &str, checks: &[String], groups: &[String]) -> Gate {
+        let mut gate = Gate::default();
+        let missing = |id| GateFailure { id, status: Status::Unknown, cause: None };
         for name in checks {
             let id = match name.split_once('/') {
                 Some((namespace, name)) => ComponentId::new(namespace, name),
                 None => ComponentId::new(namespace, name),
             };
             match self.component(&id) {
-                Some(view) => failures.extend(closed(view)),
-                None => failures.push(GateFailure { id, status: Status::Unknown, cause: None }),
+                Some(view) => gate.look(view),
+                None => gate.failures.push(missing(id)),
             }
         }
         for group in groups {
             match self.members(group) {
-                Some(members) => failures.extend(
-                    members
-                        .into_iter()
-                        .filter(|v| v.component.criticality == Criticality::Critical)
-                        .filter_map(closed),
-                ),
-                None => failures.push(GateFailure {
-                    id: ComponentId::new(namespace, group),
-                    status: Status::Unknown,
-                    cause: None,
-                }),
+                Some(members) => members
+                    .into_iter()
+                    .filter(|v| v.component.criticality == Criticality::Critical)
+                    .for_each(|v| gate.look(v)),
+                None => gate.failures.push(missing(ComponentId::new(namespace, group))),
             }
         }
-        failures.sort_by(|a, b| a.id.cmp(&b.id));
-        failures.dedup_by(|a, b| a.id == b.id);
-        failures
+        gate.failures.sort_by(|a, b| a.id.cmp(&b.id));
+        gate.failures.dedup_by(|a, b| a.id == b.id);
+        gate
     }
 }
 
@@ -486,12 +499,15 @@ mod tests {
             system.observe(&id("web"), pass(), at(s * 5), false);
         }
         let (overview, _) = system.overview("a", &[], |_| None, at(20));
-        let shut = overview.gate("shop", &["web".into(), "ghost".into()], &[]);
-        assert_eq!(shut.len(), 2);
-        assert_eq!(shut[1].cause, Some(id("db")));
-        assert_eq!(overview.gate("shop", &[], &["shop".into()]).len(), 2);
-        assert_eq!(overview.gate("other", &["shop/db".into()], &[]).len(), 1);
-        assert!(overview.gate("shop", &[], &[]).is_empty());
+        let shut = |checks: &[&str], groups: &[&str]| {
+            let owned = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+            overview.gate("shop", &owned(checks), &owned(groups)).failures
+        };
+        assert_eq!(shut(&["web", "ghost"], &[]).len(), 2);
+        assert_eq!(shut(&["web", "ghost"], &[])[1].cause, Some(id("db")));
+        assert_eq!(shut(&[], &["shop"]).len(), 2);
+        assert_eq!(shut(&["shop/db"], &[]).len(), 1);
+        assert_eq!(overview.gate("shop", &[], &[]), Gate::default());
     }
 
     #[test]

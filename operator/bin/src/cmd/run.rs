@@ -235,6 +235,7 @@ async fn operate(args: Args, metrics: Metrics) -> anyhow::Result<()> {
         client,
         metrics,
         snapshot,
+        overview: handles.overview.clone(),
         calendars: handles.calendars.clone(),
         progress,
         leadership,

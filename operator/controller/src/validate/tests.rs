@@ -74,8 +74,14 @@ fn each_mistake_is_named_with_field_value_and_remedy() {
             "spec.forecast.leadTime is \"5 minutes\": not a duration",
         ),
         (json!({"forecast": {"leadTime": "7h"}}), "spec.forecast.leadTime is 7h"),
-        (json!({"forecast": {"history": "1d"}}), "spec.forecast.history is 1d: write a duration from 2d to 35d"),
-        (json!({"forecast": {"history": "90d"}}), "spec.forecast.history is 90d: write a duration from 2d to 35d"),
+        (
+            json!({"forecast": {"history": "1d"}}),
+            "spec.forecast.history is 1d: write a duration from 2d to 35d",
+        ),
+        (
+            json!({"forecast": {"history": "90d"}}),
+            "spec.forecast.history is 90d: write a duration from 2d to 35d",
+        ),
         (json!({"forecast": {"step": "30s"}}), "spec.forecast.step is 30s: write a duration from 1m to 5m"),
         (json!({"forecast": {"step": "59s"}}), "spec.forecast.step is 59s: write a duration from 1m to 5m"),
         (json!({"forecast": {"step": "5m1s"}}), "spec.forecast.step is 5m1s: write a duration from 1m to 5m"),
