@@ -120,8 +120,8 @@ fn the_page_does_not_know_the_controller() {
     graph.demand_no_way("sources", &["controller", "web", "kube-client"]);
     graph.demand_no_way("notify", &["controller", "web"]);
     graph.demand_no_way("probes", &["controller", "web", "notify", "api", "decide"]);
-    graph.demand_no_way("guard", &["controller", "web", "decide", "forecast"]);
-    graph.demand_no_way("controller", &["guard", "probes", "notify"]);
+    graph.demand_no_way("monitoring", &["controller", "web", "decide", "forecast"]);
+    graph.demand_no_way("controller", &["monitoring", "probes", "notify"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod cli;
 mod cluster;
 mod cmd;
 mod demo;
-mod wellbeing;
+mod health_routes;
 
 use std::process::ExitCode;
 

@@ -22,9 +22,9 @@ use crate::capacity;
 use crate::context::Context;
 use crate::error::{is_not_found, say};
 use crate::memory::PolicyMemory;
-use crate::meter;
 use crate::outcome::{Decided, Note, Outcome};
 use crate::page;
+use crate::policy_metrics;
 use crate::status::{Inputs, is_due, status};
 use crate::validate::Intent;
 
@@ -203,11 +203,11 @@ fn decided_series(memory: &PolicyMemory, intent: &Intent, decided: &Decided) {
     metrics
         .timing(record.observation.startup.p95.map(|d| d.as_secs_f64()), recommendation.lead.as_secs_f64());
     metrics.saved(memory.autoscaler.as_ref().map_or(0.0, |a| a.savings().seconds));
-    meter::recommended(metrics, recommendation);
+    policy_metrics::recommended(metrics, recommendation);
     match &decided.actuation {
         Actuation::Applied(applied) => {
             let direction = if applied.to() > applied.from() { Direction::Up } else { Direction::Down };
-            metrics.scaled(direction, meter::candidate_kind(recommendation.driver.source), now);
+            metrics.scaled(direction, policy_metrics::candidate_kind(recommendation.driver.source), now);
         }
         Actuation::Refused(refusal) => metrics.failed(refusal.reason),
         Actuation::Skipped(_) => {}

@@ -52,8 +52,8 @@ async fn test(args: TestArgs) -> anyhow::Result<ExitCode> {
         .await
         .with_context(|| format!("can't read AlertReceiver {name} in {namespace}"))?
         .with_context(|| format!("there is no AlertReceiver {name} in {namespace}"))?;
-    let secrets = guard::Secrets::new(client);
-    let settings = guard::receiver_settings(&secrets, &namespace, name, &object.spec).await?;
+    let secrets = monitoring::Secrets::new(client);
+    let settings = monitoring::receiver_settings(&secrets, &namespace, name, &object.spec).await?;
     let transport = Transport::new(TransportSettings {
         allow_insecure: object.spec.allow_insecure || object.spec.alertmanager.is_some(),
         timeout: args.timeout,

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::calls;
 use crate::cli;
 use crate::cluster::Cluster;
-use crate::wellbeing;
+use crate::health_routes;
 
 /// For notifications that are due at the end.
 const FLUSH: Duration = Duration::from_secs(5);
@@ -196,7 +196,7 @@ async fn operate(args: Args, metrics: Metrics) -> anyhow::Result<()> {
     let (leadership, leads) = watch::channel(Leadership::default());
     let stop = CancellationToken::new();
     let own_namespace = args.leader_election_namespace.clone().unwrap_or(namespace);
-    let watched = guard::Settings {
+    let watched = monitoring::Settings {
         instance: instance.clone(),
         namespaces: args.namespaces.clone(),
         own_namespace: own_namespace.clone(),
@@ -204,23 +204,23 @@ async fn operate(args: Args, metrics: Metrics) -> anyhow::Result<()> {
         runbooks: args.runbook_url.clone(),
         share: args.leader_election,
     };
-    let (handles, guarded) = guard::start(
+    let (handles, guarded) = monitoring::start(
         client.clone(),
         watched,
         metrics.clone(),
         snapshot.clone(),
-        wellbeing::leads(leads.clone()),
+        health_routes::leads(leads.clone()),
         stop.clone(),
         FLUSH,
     );
-    let web = web::Web::new(seen, metrics.clone()).health_document(wellbeing::health(&handles));
+    let web = web::Web::new(seen, metrics.clone()).health_document(health_routes::health(&handles));
     let listener =
         TcpListener::bind(args.listen).await.with_context(|| format!("can't listen on {}", args.listen))?;
     let address = listener.local_addr()?;
     tracing::info!(%address, "probes, metrics, API and page");
 
     let leave = CancellationToken::new();
-    let router = web.router().merge(wellbeing::webhooks(handles.clone()));
+    let router = web.router().merge(health_routes::webhooks(handles.clone()));
     let served = tokio::spawn(web.clone().serve_router(listener, router, leave.clone().cancelled_owned()));
 
     let (progress, got) = watch::channel(Progress::Waiting("starting".to_owned()));

@@ -1,12 +1,12 @@
-//! Joins the guard to the web server: `/health` from what is probed, and Alertmanager's webhook to the receivers.
+//! Joins monitoring to the web server: `/health` from what is probed, and Alertmanager's webhook to the receivers.
 
 use std::sync::Arc;
 
 use controller::lease::Leadership;
-use guard::{Handles, Relayed};
 use health::document::{Query, document};
 use health::maintenance::Announcement;
 use health::snapshot::Maintenance;
+use monitoring::{Handles, Relayed};
 use tokio::sync::watch;
 use web::{HealthDocument, HealthQuery};
 
