@@ -166,10 +166,10 @@ async fn a_burst_is_worked_off_within_the_promise_and_an_outage_of_the_broker_re
     let many = scene.replicas("consumer").await?;
     ensure!(many >= 3, "{many} consumers");
     // What one consumer does was nobody's word: it was seen.
-    let learnt = &scene.policy("consumer").await?["status"]["capacity"][0];
-    let each: f64 = learnt["perReplica"].as_str().unwrap_or_default().parse().unwrap_or_default();
-    println!("learnt: {learnt}");
-    ensure!(learnt["source"] == "Learnt" && (0.5..=1.1).contains(&(each / EACH as f64)), "{learnt}");
+    let learned = &scene.policy("consumer").await?["status"]["capacity"][0];
+    let each: f64 = learned["perReplica"].as_str().unwrap_or_default().parse().unwrap_or_default();
+    println!("learned: {learned}");
+    ensure!(learned["source"] == "Learned" && (0.5..=1.1).contains(&(each / EACH as f64)), "{learned}");
 
     produce(&server, 3_000).await?;
     server.stop();

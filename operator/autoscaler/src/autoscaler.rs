@@ -365,7 +365,7 @@ impl Autoscaler {
         }
     }
 
-    /// What one replica carries of a metric, or one consumer finishes: the user's word, what was learnt, or the target.
+    /// What one replica carries of a metric, or one consumer finishes: the user's word, what was learned, or the target.
     pub fn per_replica(&self, metric: &str) -> f64 {
         let Some(policy) = self.setup.policy.metric(metric) else { return 1.0 };
         let history = self.history.metric(metric).cloned().unwrap_or_default();
@@ -487,7 +487,7 @@ impl Autoscaler {
         }
     }
 
-    /// What must survive a restart. The rest is learnt from history again.
+    /// What must survive a restart. The rest is learned from history again.
     pub fn saved(&self) -> Saved {
         Saved {
             version: Saved::VERSION,

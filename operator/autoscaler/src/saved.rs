@@ -1,5 +1,5 @@
 //! What survives a restart, a failover and the loss of a Lease: the selected strategy with its evidence, what one replica
-//! carries, start-ups, the windows of stabilization. It is part of a status, so it is small; the rest is learnt from
+//! carries, start-ups, the windows of stabilization. It is part of a status, so it is small; the rest is learned from
 //! history again.
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use crate::start_ups::StartUps;
 #[serde(rename_all = "camelCase", default)]
 pub struct Saved {
     pub(crate) version: u32,
-    /// What each metric was measured by: what was learnt of another source is void.
+    /// What each metric was measured by: what was learned of another source is void.
     pub(crate) identities: BTreeMap<String, String>,
     pub(crate) startups: StartUps,
     pub(crate) history: History,

@@ -313,7 +313,7 @@ impl Signal {
                 format!("can't read history: {}: {}", absence.reason, absence.message),
             )),
             (None, _) => {
-                Err(NoForecast::new(NoForecastReason::Learning, "history is being read and learnt from"))
+                Err(NoForecast::new(NoForecastReason::Learning, "history is being read and learned from"))
             }
         };
         let standing = self.forecaster.as_ref().map(|f| Arc::new(f.standing()));

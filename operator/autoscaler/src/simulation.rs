@@ -1,7 +1,7 @@
 //! The known past of a workload, played to every strategy: what stands behind the selection of one. Heavy, pure and owned,
 //! like a fit; nothing of it stays but the scores.
 //!
-//! Of the history, at most its newer half and at most a week is played; what lies before is only learnt from. Forecasts
+//! Of the history, at most its newer half and at most a week is played; what lies before is only learned from. Forecasts
 //! are those that would have been issued then: made by a forecaster that knew nothing but the slots before. It is fitted
 //! again once a day and whenever the load changes, more seldom than in life, and asked each five minutes.
 

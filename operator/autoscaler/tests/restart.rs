@@ -32,7 +32,7 @@ fn after_a_restart_everything_is_as_it_was() {
     assert_eq!(new.history(), old.history());
     assert_eq!(new.per_replica("load"), old.per_replica("load"));
 
-    // Three ticks pass until the history was read and learnt from.
+    // Three ticks pass until the history was read and learned from.
     let mut of_new = workload.clone();
     for second in (killed..killed + 3 * TICK).step_by(TICK as usize) {
         let theirs = tick(&mut old, &mut workload, second);

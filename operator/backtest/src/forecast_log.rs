@@ -25,7 +25,7 @@ pub fn settings() -> Settings {
     Settings { step: FINEST, ..Settings::default() }
 }
 
-/// The same for a recording of this step: between two of its values there is nothing to be learnt.
+/// The same for a recording of this step: between two of its values there is nothing to be learned.
 pub(crate) fn of_recording(settings: &Settings, step: Duration) -> Settings {
     Settings { step: settings.step.max(step.min(COARSEST)), ..settings.clone() }
 }

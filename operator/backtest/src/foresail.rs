@@ -60,7 +60,7 @@ impl Foresail {
         &self.attribution
     }
 
-    /// What one replica carries, as far as it's known: declared, or learnt by now.
+    /// What one replica carries, as far as it's known: declared, or learned by now.
     pub fn per_replica(&self) -> f64 {
         let first = self.autoscaler.setup().policy.metrics.first();
         first.map_or(1.0, |metric| self.autoscaler.per_replica(&metric.name))

@@ -196,7 +196,7 @@ fn a_level_shift_is_recovered_from_within_half_an_hour() {
 
 /// A user who thinks that a replica carries 50, where it carries 80 within its promise, and lets Foresail learn.
 #[test]
-fn capacity_is_learnt_within_a_tenth_in_a_day_and_never_far_too_high() {
+fn capacity_is_learned_within_a_tenth_in_a_day_and_never_far_too_high() {
     let truth = 80.0;
     let mut setup = setup();
     setup.scored = Duration::from_secs(3 * 86_400);
@@ -208,12 +208,12 @@ fn capacity_is_learnt_within_a_tenth_in_a_day_and_never_far_too_high() {
         replay(&load, &setup.world, &mut ours)
     };
     setup.policy.metrics[0].target = 50.0;
-    setup.policy.metrics[0].capacity = Capacity::Learnt;
+    setup.policy.metrics[0].capacity = Capacity::Learned;
     let mut learner = Watched {
         ours: Foresail::new(&load, setup.policy, &setup.forecast, Some(Arc::clone(&forecasts))),
         seen: vec![],
     };
-    let learnt = replay(&load, &setup.world, &mut learner);
+    let learned = replay(&load, &setup.world, &mut learner);
     let highest = learner.seen.iter().copied().fold(0.0, f64::max);
     assert!(highest <= 1.1 * truth, "{highest} is far too high");
     let after_a_day = &learner.seen[5_760 + 240..];
@@ -221,9 +221,9 @@ fn capacity_is_learnt_within_a_tenth_in_a_day_and_never_far_too_high() {
     assert_eq!(off, None, "after a day: {:?}", learner.ours.per_replica());
     // Costs what it costs to know it, but for the first hours.
     assert!(
-        learnt.pod_seconds < 1.25 * declared.pod_seconds,
+        learned.pod_seconds < 1.25 * declared.pod_seconds,
         "{} {}",
-        learnt.pod_seconds,
+        learned.pod_seconds,
         declared.pod_seconds
     );
 }
@@ -241,7 +241,7 @@ impl Scaler for Watched {
     }
 }
 
-/// Between two values of a recording there is nothing to be learnt, and a policy may want it coarser.
+/// Between two values of a recording there is nothing to be learned, and a policy may want it coarser.
 #[test]
 fn forecasts_are_as_fine_as_the_policy_wants_and_the_recording_allows() {
     let minutes = Duration::from_mins;

@@ -1,13 +1,13 @@
-//! What one replica carries, as far as it was learnt: for the status. Pure.
+//! What one replica carries, as far as it was learned: for the status. Pure.
 
 use api::v1alpha1::CapacityStatus;
-use decide::capacity::{Gap, Learnt};
+use decide::capacity::{Gap, Learned};
 use decide::{Capacity, History, MetricHistory, MetricKind, Policy};
 
-/// What is known of each metric that something is learnt for.
+/// What is known of each metric that something is learned for.
 pub(crate) fn status(policy: &Policy, history: Option<&History>) -> Vec<CapacityStatus> {
     let unknown = MetricHistory::default();
-    let learns = |m: &&decide::MetricPolicy| m.capacity == Capacity::Learnt;
+    let learns = |m: &&decide::MetricPolicy| m.capacity == Capacity::Learned;
     policy
         .metrics
         .iter()
@@ -33,12 +33,12 @@ fn throughput(metric: &str, history: &MetricHistory) -> CapacityStatus {
 }
 
 fn load(metric: &decide::MetricPolicy, history: &MetricHistory) -> CapacityStatus {
-    match history.capacity.learnt() {
-        Learnt::Known { per_replica, fit, .. } => {
+    match history.capacity.learned() {
+        Learned::Known { per_replica, fit, .. } => {
             let message = format!("load explains {:.0} % of how busy replicas are", fit * 100.0);
             one(&metric.name, true, Some(per_replica), message)
         }
-        Learnt::Learning { why } => {
+        Learned::Learning { why } => {
             let why = match why {
                 Gap::FewLooks => "too few looks yet; the target counts meanwhile",
                 Gap::NarrowRange => {
@@ -56,7 +56,7 @@ fn load(metric: &decide::MetricPolicy, history: &MetricHistory) -> CapacityStatu
 fn one(metric: &str, known: bool, each: Option<f64>, message: String) -> CapacityStatus {
     CapacityStatus {
         metric: metric.to_owned(),
-        source: if known { "Learnt" } else { "Learning" }.to_owned(),
+        source: if known { "Learned" } else { "Learning" }.to_owned(),
         per_replica: each.map(three_digits),
         message,
     }
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn what_is_not_known_yet_says_what_is_missing_and_what_counts_meanwhile() {
         let learning = decide::MetricPolicy {
-            capacity: Capacity::Learnt,
+            capacity: Capacity::Learned,
             ..decide::MetricPolicy::average("requests", 200.0)
         };
         let queue = decide::MetricPolicy::backlog("orders", Duration::from_secs(120));

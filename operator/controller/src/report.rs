@@ -255,7 +255,7 @@ fn queue_series(
     let throughput = match policy.capacity {
         decide::Capacity::Declared(each) => Some(each),
         decide::Capacity::Target => Some(policy.target),
-        decide::Capacity::Learnt => {
+        decide::Capacity::Learned => {
             record.history.metrics.get(name).and_then(|m| m.throughput.per_consumer())
         }
     };

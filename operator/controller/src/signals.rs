@@ -26,7 +26,7 @@ pub(crate) struct Sources {
 /// What one signal is asked of.
 #[derive(Clone)]
 pub(crate) enum Asked {
-    /// A load, now and over its past, and how busy the replicas are under it, where that is learnt from.
+    /// A load, now and over its past, and how busy the replicas are under it, where that is learned from.
     Load { load: Arc<dyn Source>, utilization: Option<Arc<dyn Source>> },
     /// A queue, and what tells its arrivals over their past, where something does.
     Queue { queue: Arc<dyn QueueSource>, arrivals: Option<Arc<dyn Source>>, busy: Option<Busy> },

@@ -122,9 +122,9 @@ fn hpa_candidate(
     out: &mut Vec<Candidate>,
 ) {
     let replicas = context.observation.replicas;
-    // What was learnt takes the target's place once it is known.
+    // What was learned takes the target's place once it is known.
     let target = match metric.policy.capacity {
-        Capacity::Learnt => metric.per_replica,
+        Capacity::Learned => metric.per_replica,
         Capacity::Target | Capacity::Declared(_) => metric.policy.target,
     };
     let (wanted, within) = reactive::hpa(
@@ -397,12 +397,12 @@ fn arrivals(queue: &QueueObservation) -> f64 {
     sane(queue.arrivals).or(sane(queue.served)).unwrap_or(0.0)
 }
 
-/// Messages per second that one consumer finishes: the user's word, or what was learnt.
+/// Messages per second that one consumer finishes: the user's word, or what was learned.
 fn per_consumer(policy: &MetricPolicy, metric: &Validated<'_>) -> Option<f64> {
     match policy.capacity {
         Capacity::Declared(each) => Some(each),
         Capacity::Target => Some(policy.target),
-        Capacity::Learnt => metric.memory.throughput.per_consumer(),
+        Capacity::Learned => metric.memory.throughput.per_consumer(),
     }
 }
 

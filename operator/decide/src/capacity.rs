@@ -1,4 +1,4 @@
-//! What one replica can carry while its promises hold, learnt from load and utilization per replica.
+//! What one replica can carry while its promises hold, learned from load and utilization per replica.
 //!
 //! The model is a line, `used = a + s * load`, fitted by least squares whose weights fade with a time constant of a day
 //! (`science`: recursive weighted least squares, here in the form of faded sums). Capacity is where the line reaches
@@ -45,7 +45,7 @@ pub struct Learner {
 /// What the learner makes of what it saw.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Learnt {
+pub enum Learned {
     /// Known well enough to act on.
     Known {
         /// Load one replica can carry, at the lower 10 % bound.
@@ -106,12 +106,12 @@ impl Learner {
     }
 
     /// What one replica can carry.
-    pub fn learnt(&self) -> Learnt {
+    pub fn learned(&self) -> Learned {
         if self.weight < LEAST_WEIGHT {
-            return Learnt::Learning { why: Gap::FewLooks };
+            return Learned::Learning { why: Gap::FewLooks };
         }
         if self.highest < LEAST_RANGE * self.lowest {
-            return Learnt::Learning { why: Gap::NarrowRange };
+            return Learned::Learning { why: Gap::NarrowRange };
         }
         let (mean_load, mean_used) = (self.sum_load / self.weight, self.sum_used / self.weight);
         let load_load = self.sum_load_load - self.weight * mean_load * mean_load;
@@ -123,7 +123,7 @@ impl Learner {
             0.0
         };
         if fit < LEAST_FIT || load_used <= 0.0 {
-            return Learnt::Learning { why: Gap::PoorFit };
+            return Learned::Learning { why: Gap::PoorFit };
         }
         let slope = load_used / load_load;
         let expected = mean_load + (SAFE_UTILIZATION - mean_used) / slope;
@@ -134,9 +134,9 @@ impl Learner {
             (variance / looks + distance * distance * variance / (load_load * INDEPENDENT)).sqrt() / slope;
         let per_replica = (expected - LOWER * spread).min(EXTRAPOLATE * self.highest);
         if per_replica <= 0.0 {
-            return Learnt::Learning { why: Gap::PoorFit };
+            return Learned::Learning { why: Gap::PoorFit };
         }
-        Learnt::Known { per_replica, expected, fit }
+        Learned::Known { per_replica, expected, fit }
     }
 
     /// Starts over from a part of what is known, as after a new version of the workload: the sums count for a tenth,
@@ -179,7 +179,7 @@ mod tests {
             let load = 50.0 + 20.0 * (f64::from(i) / 400.0).sin();
             (load, 0.05 + 0.0095 * load + 0.02 * noise(i))
         }));
-        let Learnt::Known { per_replica, expected, fit } = learner.learnt() else { panic!("{learner:?}") };
+        let Learned::Known { per_replica, expected, fit } = learner.learned() else { panic!("{learner:?}") };
         assert!(per_replica <= expected);
         assert!((0.9..=1.0).contains(&(per_replica / 78.95)), "{per_replica}");
         assert!(fit > 0.8);
@@ -191,15 +191,15 @@ mod tests {
             let load = 10.0 + f64::from(i % 10);
             (load, 0.001 * load)
         }));
-        let Learnt::Known { per_replica, .. } = learner.learnt() else { panic!("{learner:?}") };
+        let Learned::Known { per_replica, .. } = learner.learned() else { panic!("{learner:?}") };
         assert!((per_replica - 1.3 * 19.0).abs() < 1e-9, "{per_replica}");
     }
 
     #[test]
     fn it_says_what_is_missing() {
-        let why = |learner: Learner| match learner.learnt() {
-            Learnt::Learning { why } => Some(why),
-            Learnt::Known { .. } => None,
+        let why = |learner: Learner| match learner.learned() {
+            Learned::Learning { why } => Some(why),
+            Learned::Known { .. } => None,
         };
         assert_eq!(why(feed((0..50).map(|i| (f64::from(i + 1), 0.01)))), Some(Gap::FewLooks));
         assert_eq!(why(feed((0..500).map(|_| (50.0, 0.5)))), Some(Gap::NarrowRange));

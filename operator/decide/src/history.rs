@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use series::time;
 
-use crate::capacity::{Learner, Learnt};
+use crate::capacity::{Learned, Learner};
 use crate::drop_detector::DropDetector;
 use crate::peak_margin::PeakMargin;
 use crate::policy::{Capacity, MetricKind, MetricPolicy};
@@ -93,17 +93,17 @@ pub struct MetricHistory {
 }
 
 impl MetricHistory {
-    /// What one replica carries, or one consumer finishes per second: the user's word, what was learnt, or the target.
+    /// What one replica carries, or one consumer finishes per second: the user's word, what was learned, or the target.
     pub fn per_replica(&self, policy: &MetricPolicy) -> f64 {
         match (policy.capacity, &policy.kind) {
             (Capacity::Target, _) => policy.target,
             (Capacity::Declared(per_replica), _) => per_replica,
-            (Capacity::Learnt, MetricKind::Backlog(_)) => {
+            (Capacity::Learned, MetricKind::Backlog(_)) => {
                 self.throughput.per_consumer().unwrap_or(policy.target)
             }
-            (Capacity::Learnt, _) => match self.capacity.learnt() {
-                Learnt::Known { per_replica, .. } => per_replica,
-                Learnt::Learning { .. } => policy.target,
+            (Capacity::Learned, _) => match self.capacity.learned() {
+                Learned::Known { per_replica, .. } => per_replica,
+                Learned::Learning { .. } => policy.target,
             },
         }
     }

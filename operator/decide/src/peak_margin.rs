@@ -1,4 +1,4 @@
-//! How far short bursts of a workload's load rise above its own mean: the margin that a reactive answer needs, learnt
+//! How far short bursts of a workload's load rise above its own mean: the margin that a reactive answer needs, learned
 //! in a few numbers.
 
 use std::time::Duration;

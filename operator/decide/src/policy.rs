@@ -68,7 +68,7 @@ pub struct MetricPolicy {
     pub kind: MetricKind,
     /// The load one replica should carry, in the unit of the metric, above zero. An HPA would call it
     /// `averageValue` (or `value`, for [`MetricKind::Value`]). For a backlog: messages per second and consumer where
-    /// the user states it, and ignored where the capacity is learnt.
+    /// the user states it, and ignored where the capacity is learned.
     pub target: f64,
     /// What one replica can carry while its promises still hold.
     pub capacity: Capacity,
@@ -139,8 +139,8 @@ pub enum Capacity {
     Target,
     /// The user's word, above zero.
     Declared(f64),
-    /// Learnt from load and utilization per replica; the target until that is known well enough.
-    Learnt,
+    /// Learned from load and utilization per replica; the target until that is known well enough.
+    Learned,
 }
 
 /// What to do when a metric has been absent for a while. It only ever raises.
@@ -347,13 +347,13 @@ impl MetricPolicy {
         }
     }
 
-    /// A queue to be drained within `drain_within`, with throughput learnt.
+    /// A queue to be drained within `drain_within`, with throughput learned.
     pub fn backlog(name: impl Into<String>, drain_within: Duration) -> Self {
         Self {
             name: name.into(),
             kind: MetricKind::Backlog(BacklogPolicy::within(drain_within)),
             target: 1.0,
-            capacity: Capacity::Learnt,
+            capacity: Capacity::Learned,
             forecast: true,
             fallback: None,
         }

@@ -56,7 +56,7 @@ pub fn need(load: f64, per_replica: f64) -> u32 {
 
 /// What an HPA answers to an external metric (`GetExternalPerPodMetricReplicas` and `GetExternalMetricReplicas` of
 /// Kubernetes' `replica_calculator.go`): the load over the target, and no change within the tolerance. The second
-/// value says whether it was within. `target` is the metric's, or what was learnt in its place.
+/// value says whether it was within. `target` is the metric's, or what was learned in its place.
 pub(crate) fn hpa(
     kind: &MetricKind,
     target: f64,

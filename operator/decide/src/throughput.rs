@@ -1,4 +1,4 @@
-//! What one consumer of a queue finishes per second, learnt while it's busy.
+//! What one consumer of a queue finishes per second, learned while it's busy.
 
 use std::time::Duration;
 

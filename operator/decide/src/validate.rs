@@ -17,7 +17,7 @@ const LEAST_COVERAGE: f64 = 0.9;
 /// A jump by this factor between two decisions is a glitch until the next reading says the same.
 const GLITCH: f64 = 4.0;
 const LONGEST_GAP: Duration = Duration::from_secs(120);
-/// Capacity is learnt while the load of the last minute stayed within this share.
+/// Capacity is learned while the load of the last minute stayed within this share.
 const STEADY: f64 = 0.05;
 
 /// A metric after validation.

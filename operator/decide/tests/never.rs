@@ -182,7 +182,7 @@ fn metric_policy(name: &'static str) -> impl Strategy<Value = MetricPolicy> {
     let capacity = prop_oneof![
         Just(Capacity::Target),
         (1.0..300.0).prop_map(Capacity::Declared),
-        Just(Capacity::Learnt)
+        Just(Capacity::Learned)
     ];
     let fallback = proptest::option::of(
         (0u64..300, 0u32..80)
@@ -346,11 +346,11 @@ proptest! {
                 let Some(load) = record.observation.metric(&metric.name).and_then(|o| o.reading.fresh()) else { continue };
                 let capacity = match metric.capacity {
                     Capacity::Declared(capacity) => capacity,
-                    Capacity::Target | Capacity::Learnt => metric.target,
+                    Capacity::Target | Capacity::Learned => metric.target,
                 };
                 let least = (load / capacity.max(metric.target) - 1e-6).ceil().min(f64::from(r.effective_max));
-                let learnt = metric.capacity == Capacity::Learnt;
-                prop_assert!(learnt || f64::from(r.target) >= least, "{load} / {capacity} in {r:?}");
+                let learned = metric.capacity == Capacity::Learned;
+                prop_assert!(learned || f64::from(r.target) >= least, "{load} / {capacity} in {r:?}");
             }
         }
     }

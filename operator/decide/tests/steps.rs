@@ -244,9 +244,9 @@ fn an_empty_queue_puts_all_of_its_consumers_to_sleep_after_the_stabilization_win
 }
 
 #[test]
-fn what_was_learnt_of_a_replica_takes_the_place_of_its_target() {
+fn what_was_learned_of_a_replica_takes_the_place_of_its_target() {
     let mut c = case(10, 1_000.0).with(|c| {
-        c.policy.metrics[0].capacity = Capacity::Learnt;
+        c.policy.metrics[0].capacity = Capacity::Learned;
         c.policy.forecast = ForecastUse::Off;
     });
     assert_eq!(c.decide().target, 10, "nothing is known yet: the target of 100 counts");

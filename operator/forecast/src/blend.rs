@@ -110,7 +110,7 @@ impl Blend {
         self.caution.iter_mut().for_each(|e| *e *= factor);
     }
 
-    /// Recomputes the weights from what was learnt.
+    /// Recomputes the weights from what was learned.
     pub(crate) fn weigh(&mut self) {
         let mut best = f32::NEG_INFINITY;
         let mut exponent = [0.0; MEMBERS];

@@ -39,7 +39,7 @@ impl Jump {
             self.down = (self.down - off / spread - SLACK).clamp(0.0, 2.0 * ALARM);
         }
         let share = (1.0 / self.seen).max(0.005);
-        // A few deviations are learnt at their full size, a jump is not.
+        // A few deviations are learned at their full size, a jump is not.
         self.mean += share * off.clamp(-3.0 * spread, 3.0 * spread);
         self.spread += share * (off.abs().min(4.0 * spread + 0.02) - self.spread);
         if !ready || self.up.max(self.down) < ALARM || self.window.len() < RECENT + BEFORE {

@@ -9,7 +9,7 @@ use crate::prefix_sums::{PrefixSums, append};
 pub(crate) struct CleanHistory {
     pub(crate) lin: PrefixSums,
     pub(crate) log: PrefixSums,
-    /// Whether a slot was measured and may be learnt from.
+    /// Whether a slot was measured and may be learned from.
     pub(crate) measured: Vec<bool>,
     pub(crate) calendar: Calendar,
     /// The number of slot 0 since the epoch.

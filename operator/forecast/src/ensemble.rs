@@ -47,7 +47,7 @@ impl Ensemble {
         Self { champion: Regressions::new(keys.len(), None), keys, ..Self::default() }
     }
 
-    /// Fits all members anew; the trees only where `heavy`. `fresh` starts without what was learnt before.
+    /// Fits all members anew; the trees only where `heavy`. `fresh` starts without what was learned before.
     pub(crate) fn refit(&mut self, past: &CleanHistory, heavy: bool, fresh: bool) {
         let (n, day) = (past.len(), past.day());
         if n < day {

@@ -34,7 +34,7 @@ pub(crate) struct Pending {
     pub(crate) rival: Rival,
 }
 
-/// Everything that is learnt at one horizon.
+/// Everything that is learned at one horizon.
 #[derive(Clone, Debug)]
 pub(crate) struct HorizonModel {
     /// Steps ahead.
@@ -95,7 +95,7 @@ pub struct Forecaster {
 /// Every how many refits the trees are grown anew and the seasons looked for.
 const HEAVY_EVERY: u32 = 4;
 
-/// The horizons that are learnt for, in steps: in between, forecasts are interpolated.
+/// The horizons that are learned for, in steps: in between, forecasts are interpolated.
 fn horizons(settings: &Settings) -> Vec<usize> {
     let step = settings.step.as_secs().max(1);
     let rows = settings.rows();
@@ -237,7 +237,7 @@ impl Forecaster {
     }
 
     /// Takes in a further series that may explain the load, under a name of at most two: queue length, visitors, a
-    /// price. Learnt from at the next refit; then its newest value takes part in each forecast. Give it before the slot
+    /// price. Learned from at the next refit; then its newest value takes part in each forecast. Give it before the slot
     /// of the load itself, or its value of that slot comes too late for the forecast made then.
     pub fn observe_regressor(&mut self, name: &str, begin: Timestamp, value: Option<f64>) {
         let step = self.history.step;
@@ -441,7 +441,7 @@ fn extra_season(seasons: &[Period], day: usize) -> usize {
 }
 
 /// The slots of events, by name, in the order in which names appear. Slots of events with a stated multiplier aren't
-/// learnt from.
+/// learned from.
 fn event_slots(settings: &Settings, step: i64) -> Vec<Vec<(i64, i64)>> {
     let mut names: Vec<&str> = Vec::new();
     let mut slots: Vec<Vec<(i64, i64)>> = Vec::new();
@@ -477,5 +477,5 @@ fn aligned(history: &History, past: &CleanHistory) -> PrefixSums {
 
 /// The members that stand for doing nothing clever, for scores.
 pub(crate) const NAIVE: [usize; 2] = [LAST, YESTERDAY];
-/// The member whose shape fills in between the horizons that are learnt for.
+/// The member whose shape fills in between the horizons that are learned for.
 pub(crate) const SHAPE: usize = PROFILE;

@@ -84,7 +84,7 @@ impl History {
         factor
     }
 
-    /// The cleaned past: gaps filled, glitches taken out, excluded windows not to be learnt from.
+    /// The cleaned past: gaps filled, glitches taken out, excluded windows not to be learned from.
     pub(crate) fn clean(&self, zone: &TimeZone, ahead: usize, excluded: &[Window]) -> CleanHistory {
         let n = self.values.len();
         let calendar = Calendar::new(zone, self.step, self.first - 1, self.end() + 2 * ahead as i64 + 600);
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_glitch_is_not_learnt_but_a_daily_spike_is() {
+    fn a_glitch_is_not_learned_but_a_daily_spike_is() {
         let mut values = vec![1.0_f32; 288 * 5];
         values[700] = 500.0;
         values[900] = 0.0;

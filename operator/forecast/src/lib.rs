@@ -46,7 +46,7 @@
 //!   by Bernstein online aggregation and by a power of the recent error, half each, and the last value is mixed in as far
 //!   as it would have helped. So selection is a rolling-origin comparison on the load's own past that costs microseconds.
 //! * **Quantiles.** Conformal prediction on scaled errors, weighted by age, with a bounded adaptive step; see
-//!   [`Standing`] for the coverage reached. Rows between the learnt horizons are interpolated along the usual day.
+//!   [`Standing`] for the coverage reached. Rows between the learned horizons are interpolated along the usual day.
 //! * **Change.** A jump of the level is noticed within minutes, and members that follow the present level take it over at
 //!   once. It, or errors that grow, ask for an early refit ([`Forecaster::refit_is_due`]) and for a challenger: regressions
 //!   fitted mostly on the load since then run beside those in use for a day, and take over if they were clearly better. A

@@ -1,4 +1,4 @@
-//! From what is learnt at a few horizons to one row of quantiles for each step ahead.
+//! From what is learned at a few horizons to one row of quantiles for each step ahead.
 
 use jiff::Timestamp;
 use series::{Forecast, time};
@@ -7,7 +7,7 @@ use crate::clean_history::CleanHistory;
 use crate::forecaster::{Forecaster, HorizonModel, SHAPE};
 use crate::{NoForecast, NoForecastReason};
 
-/// Quantiles at one learnt horizon.
+/// Quantiles at one learned horizon.
 struct Knot {
     ahead: f32,
     center: f32,
@@ -88,7 +88,7 @@ impl Shape {
     }
 }
 
-/// The row at `ahead` steps: between two learnt horizons, the distance to the usual course is interpolated.
+/// The row at `ahead` steps: between two learned horizons, the distance to the usual course is interpolated.
 fn between(knots: &[Knot], ahead: f32, shape: &Shape) -> Vec<f32> {
     let above = knots.partition_point(|k| k.ahead < ahead);
     if above == knots.len() {

@@ -1,4 +1,4 @@
-//! The form in which a forecaster is stored: what can't be learnt again from the history, packed. A history of two weeks
+//! The form in which a forecaster is stored: what can't be learned again from the history, packed. A history of two weeks
 //! at five minutes keeps single precision; of a longer one, the newest slots do, and the rest is packed into a fixed
 //! number of bytes, so that the whole stays below 64 KiB at any step, with further series too. Fitted models aren't
 //! stored: they are fitted anew from the history when it's read.

@@ -23,14 +23,14 @@ impl Window {
 }
 
 /// A known event, past or to come: a promotion, a match, a batch run. Events of one name are taken to have one
-/// effect, learnt from the past ones unless `multiplier` states it.
+/// effect, learned from the past ones unless `multiplier` states it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// Events that share an effect share a name.
     pub name: String,
     /// When it takes place.
     pub window: Window,
-    /// Load during the event over load without it, above 0; learnt where not stated.
+    /// Load during the event over load without it, above 0; learned where not stated.
     pub multiplier: Option<f64>,
 }
 
@@ -51,7 +51,7 @@ pub struct Settings {
     pub time_zone: TimeZone,
     /// How much history to keep and to learn from, two days to five weeks; 14 days by default.
     pub history: Duration,
-    /// Spans that must not be learnt from: incidents, load tests. They stay in the history as gaps.
+    /// Spans that must not be learned from: incidents, load tests. They stay in the history as gaps.
     pub excluded: Vec<Window>,
     /// Known events, past and to come.
     pub events: Vec<Event>,

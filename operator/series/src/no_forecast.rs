@@ -45,7 +45,7 @@ pub enum NoForecastReason {
     FollowsReplicas,
     /// Forecasts are switched off for this metric, or make no sense for it.
     Off,
-    /// The history is being read, or learnt from for the first time.
+    /// The history is being read, or learned from for the first time.
     Learning,
     /// The history couldn't be read.
     HistoryUnavailable,

@@ -67,7 +67,7 @@ pub struct PrometheusQuery {
     pub query: String,
 }
 
-/// What one replica carries is learnt from how busy replicas are at which load: a line through both, and capacity is
+/// What one replica carries is learned from how busy replicas are at which load: a line through both, and capacity is
 /// where it reaches 0.8, less a margin for doubt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

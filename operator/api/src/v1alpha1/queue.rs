@@ -43,7 +43,7 @@ pub struct Queue {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub arrivals: Option<String>,
-    /// How many messages one replica works off in a second. Without it that is learnt from what the broker counts as
+    /// How many messages one replica works off in a second. Without it that is learned from what the broker counts as
     /// worked off; a Redis list and SQS count nothing, so set it there (or arrivals). A quantity: 20, 0.5 or 500m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub throughput_per_replica: Option<Quantity>,
@@ -73,7 +73,7 @@ pub struct BusyConsumers {
 }
 
 impl Queue {
-    /// Whether the broker counts what comes in, so that its arrivals have a past that can be learnt from.
+    /// Whether the broker counts what comes in, so that its arrivals have a past that can be learned from.
     pub fn counts_arrivals(&self) -> bool {
         let management = |queue: &RabbitMqQueue| queue.address.starts_with("http");
         self.kafka.is_some()

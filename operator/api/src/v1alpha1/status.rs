@@ -135,7 +135,7 @@ pub struct Startup {
 pub struct CapacityStatus {
     /// The metric.
     pub metric: String,
-    /// Learnt: measured on this workload. Learning: not known yet; what counts meanwhile is in perReplica, if anything
+    /// Learned: measured on this workload. Learning: not known yet; what counts meanwhile is in perReplica, if anything
     /// does.
     pub source: String,
     /// What one replica carries, in the unit of the metric; for a queue messages per second.

@@ -81,7 +81,7 @@ impl QueueScaler for ForesailQueue<'_> {
     }
 }
 
-/// The policy for a queue's promise: everything else at its default, throughput learnt.
+/// The policy for a queue's promise: everything else at its default, throughput learned.
 pub fn queue_policy(queue: &QueueWorld, world: &World) -> Policy {
     let metric = decide::MetricPolicy::backlog("queue", Duration::from_secs_f64(queue.drain_within));
     Policy { metrics: vec![metric], ..Policy::simple(world.min_replicas.max(1), world.max_replicas, 1.0) }

@@ -62,7 +62,7 @@ fn one_metric(
                 TargetType::AverageValue => decide::MetricKind::AverageValue,
                 TargetType::Value => decide::MetricKind::Value,
             };
-            let capacity = learnt(metric, path, findings);
+            let capacity = learned(metric, path, findings);
             let utilization = metric.capacity.as_ref().map(|c| c.utilization.clone());
             let source = SignalSource::Prometheus { query: prometheus.query.clone(), utilization };
             (source, kind, target, capacity)
@@ -117,8 +117,8 @@ pub(super) fn sleep(spec: &AutoscalePolicySpec, min: u32, findings: &mut Finding
     }
 }
 
-/// Whether the capacity of a replica is learnt, or taken from the target.
-fn learnt(metric: &Metric, path: &str, findings: &mut Findings) -> decide::Capacity {
+/// Whether the capacity of a replica is learned, or taken from the target.
+fn learned(metric: &Metric, path: &str, findings: &mut Findings) -> decide::Capacity {
     let Some(capacity) = &metric.capacity else { return decide::Capacity::Target };
     if metric.target_type == TargetType::Value {
         findings.add(format!("{path}.capacity"), "set", "leave it out: a ratio isn't shared by replicas");
@@ -130,7 +130,7 @@ fn learnt(metric: &Metric, path: &str, findings: &mut Findings) -> decide::Capac
             "write a PromQL query for the share of the scarcest resource in use, from 0 to 1",
         );
     }
-    decide::Capacity::Learnt
+    decide::Capacity::Learned
 }
 
 /// Pods are only chosen by their deletion cost where a ReplicaSet chooses.
@@ -210,7 +210,7 @@ fn backlog(
         findings.add(
             format!("{path}.capacity"),
             "set",
-            "leave it out: what consumers do is learnt by itself",
+            "leave it out: what consumers do is learned by itself",
         );
     }
     let field = format!("{path}.drainWithin");
@@ -229,7 +229,7 @@ fn backlog(
         );
     }
     let capacity = match &queue.throughput_per_replica {
-        None => decide::Capacity::Learnt,
+        None => decide::Capacity::Learned,
         Some(quantity) => {
             let field = format!("{path}.queue.throughputPerReplica");
             let each = findings.take(&field, quantity.as_str(), quantity.value(), 1.0);

@@ -113,7 +113,7 @@ pub enum SignalSource {
     Prometheus {
         /// The query.
         query: String,
-        /// How busy the replicas are, where their capacity is learnt.
+        /// How busy the replicas are, where their capacity is learned.
         utilization: Option<String>,
     },
     /// A queue of a broker.

@@ -149,7 +149,7 @@ fn queue(patch: serde_json::Value) -> serde_json::Value {
 fn a_queue_may_sleep_is_forecast_where_its_broker_counts_and_learns_what_consumers_do() {
     let stream = check(queue(json!({}))).unwrap().policy;
     assert_eq!((stream.min_replicas, stream.metrics[0].forecast), (0, true));
-    assert_eq!(stream.metrics[0].capacity, decide::Capacity::Learnt);
+    assert_eq!(stream.metrics[0].capacity, decide::Capacity::Learned);
     let list = check(queue(json!({"redis": {"address": "redis:6379", "list": "jobs"}}))).unwrap().policy;
     assert!(!list.metrics[0].forecast, "a list counts nothing that comes in");
 }

@@ -21,7 +21,7 @@ fn keda_7092_consumers_that_add_nothing_are_not_added_to() {
             dwell: Duration::from_secs(120),
             ..BacklogPolicy::within(Duration::from_secs(120))
         }),
-        capacity: Capacity::Learnt,
+        capacity: Capacity::Learned,
         ..MetricPolicy::average("orders", 1.0)
     }];
     let queue = |s: &Scene, backlog: f64, served: f64| {

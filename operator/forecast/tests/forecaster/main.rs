@@ -90,7 +90,7 @@ fn a_daily_load_is_forecast_within_its_noise_and_calibrated() {
 }
 
 #[test]
-fn a_week_of_workdays_and_weekends_is_learnt() {
+fn a_week_of_workdays_and_weekends_is_learned() {
     let weekly = |t: usize| if (t / DAY) % 7 >= 5 { 300.0 } else { daily(t) };
     let values = noisy(16 * DAY, 0.03, weekly);
     let mut f = filled(Settings::default(), &values[..14 * DAY]);
@@ -237,7 +237,7 @@ fn a_signal_that_follows_our_replicas_is_refused() {
 }
 
 #[test]
-fn an_event_is_learnt_from_earlier_ones() {
+fn an_event_is_learned_from_earlier_ones() {
     // Matches at odd times double the load for two hours.
     let mut rng = SmallRng::seed_from_u64(9);
     let matches: Vec<usize> = (0..14).map(|d| d * DAY + 100 + rng.random_range(0..140)).collect();
@@ -311,7 +311,7 @@ fn a_leading_regressor_helps() {
 }
 
 #[test]
-fn an_excluded_incident_is_not_learnt() {
+fn an_excluded_incident_is_not_learned() {
     let mut values = noisy(7 * DAY, 0.03, daily);
     values[6 * DAY + 20..6 * DAY + 80].fill(20_000.0);
     let window = Window { from: at(6 * DAY + 20), to: at(6 * DAY + 80) };

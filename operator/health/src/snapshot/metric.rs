@@ -70,7 +70,7 @@ pub struct Standing {
     pub coverage_target: Option<f64>,
     /// Repeating patterns found, in seconds: 86400 is a day.
     pub seasons_seconds: Vec<u64>,
-    /// History that the model learnt from, in seconds.
+    /// History that the model learned from, in seconds.
     pub history_seconds: u64,
     /// When the level of the load last jumped, if it did within the history.
     #[serde(default, skip_serializing_if = "Option::is_none")]

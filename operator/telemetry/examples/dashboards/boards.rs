@@ -193,7 +193,7 @@ fn forecast() -> Board {
             Row {
                 title: "Learning",
                 panels: vec![
-                    Panel::new(Look::Bars, "History learnt from", "How much history each forecast has.")
+                    Panel::new(Look::Bars, "History learned from", "How much history each forecast has.")
                         .ask(signal("foresail_forecast_history_seconds"), "{{namespace}}/{{policy}} {{metric}}").unit("s"),
                     Panel::new(Look::Lines, "Refits", "Models fitted anew each second, by result, and the slowest hundredth of their times.")
                         .ask(format!("sum by (result) (rate(foresail_forecast_refits_total{{{J}}}[$__rate_interval]))"), "{{result}}").unit("ops").size(6, 8),

@@ -113,7 +113,7 @@ families! {
     forecast_coverage_target: Family<MetricLabels, Real> = Gauge "forecast_coverage_target_ratio" ["namespace", "policy", "metric"]
         "What the coverage should be, as the policy's protection asks.";
     forecast_history: Family<MetricLabels, Real> = Gauge "forecast_history_seconds" ["namespace", "policy", "metric"]
-        "How much history the forecast learnt from.";
+        "How much history the forecast learned from.";
     forecast_refits: Family<ResultLabels, Counter> = Counter "forecast_refits_total" ["result"]
         "Models fitted anew, by result.";
     forecast_fit: Histogram = Histogram "forecast_fit_duration_seconds" []

@@ -109,7 +109,7 @@ pub struct ForecastFigures {
     pub coverage: Option<f64>,
     /// What that share should be.
     pub coverage_target: Option<f64>,
-    /// Seconds of history learnt from.
+    /// Seconds of history learned from.
     pub history_seconds: Option<f64>,
 }
 

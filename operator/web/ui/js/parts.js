@@ -92,7 +92,7 @@ export function standingSentence(s) {
   const parts = [asSentence(s.message)];
   if (s.model) parts.push(`Model: ${s.model}.`);
   if (s.seasonsSeconds?.length) parts.push(`Pattern: ${seasons(s.seasonsSeconds)}.`);
-  if (s.historySeconds) parts.push(`Learnt from ${span(s.historySeconds)}.`);
+  if (s.historySeconds) parts.push(`Learned from ${span(s.historySeconds)}.`);
   return parts.filter(Boolean).join(' ');
 }
 
