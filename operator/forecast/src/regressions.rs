@@ -93,7 +93,7 @@ impl Regressions {
         }
     }
 
-    /// Starts without what was learnt before, as after a change of the unit.
+    /// Starts without what was learned before, as after a change of the unit.
     pub(crate) fn forget(&mut self) {
         self.ridges.fill(None);
         self.trees.fill(None);

@@ -42,7 +42,7 @@ pub struct Metric {
     pub target: Option<Quantity>,
     /// Learns what one replica carries, instead of taking target's word for it. Target counts until that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub capacity: Option<LearntCapacity>,
+    pub capacity: Option<LearnedCapacity>,
     /// AverageValue (default): target is per replica, and the query counts the load of all replicas together. Value:
     /// the query is a ratio such as latency or utilization, and target is what it should be.
     #[serde(default)]
@@ -71,7 +71,7 @@ pub struct PrometheusQuery {
 /// where it reaches 0.8, less a margin for doubt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct LearntCapacity {
+pub struct LearnedCapacity {
     /// A PromQL query for the share of the scarcest resource that replicas use, from 0 to 1, averaged over them: CPU over
     /// its limit, busy threads over all threads. It must answer with one value.
     #[schemars(length(min = 1, max = 4096))]

@@ -30,7 +30,7 @@ pub use health_check::{
     HttpCheck, JsonExpectation, KafkaCheck, PostgresCheck, PromqlCheck, RabbitmqCheck, TcpCheck,
     WorkloadCheck,
 };
-pub use metric::{Fallback, LearntCapacity, Metric, PrometheusQuery, Switch, TargetType};
+pub use metric::{Fallback, LearnedCapacity, Metric, PrometheusQuery, Switch, TargetType};
 pub use prometheus::{BasicAuth, Header, PrometheusServer, SecretKeyRef, Tls};
 pub use queue::{
     BusyConsumers, KafkaQueue, NatsQueue, OffsetReset, PrometheusQueue, Queue, RabbitMqQueue, RedisQueue,
