@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use decide::{
-    ForecastAccuracy, ForecastUse, ForeignWrite, History, MetricKind, MetricObservation, Observation, Pause,
+    Capacity, ForecastAccuracy, ForecastUse, ForeignWrite, History, MetricKind, MetricObservation, MetricPolicy, Observation, Pause,
     Plan, Policy, QueueObservation, Record, Selection, Utilization, lead, plan, strategy_grid,
 };
 use jiff::Timestamp;
@@ -336,11 +336,23 @@ impl Autoscaler {
         });
         selectable
             && ready
+            && policy.metrics.iter().all(|metric| self.knows_capacity(metric))
             && match self.simulation {
                 SimulationState::Never => true,
                 SimulationState::Running => false,
                 SimulationState::Until(known) => known < until,
             }
+    }
+
+    /// Whether a workload can be simulated under a metric: what a consumer finishes has no value to begin with.
+    fn knows_capacity(&self, metric: &MetricPolicy) -> bool {
+        match (metric.capacity, &metric.kind) {
+            (Capacity::Learned, MetricKind::Backlog(_)) => {
+                let history = self.history.metric(&metric.name);
+                history.is_some_and(|h| h.throughput.per_consumer().is_some())
+            }
+            _ => true,
+        }
     }
 
     fn simulation_job(&self, now: Timestamp) -> SimulationJob {
