@@ -77,9 +77,10 @@ async fn health_holds_the_way_down(scene: &Scene, database: u16) -> Result<()> {
     let check =
         json!({"tcp": {"address": format!("127.0.0.1:{database}")}, "interval": "1s", "timeout": "1s"});
     scene.plane.apply_object(object("HealthCheck", "gated-db", &check)).await?;
-    let gate = json!({"healthGate": {"checks": ["gated-db"]}});
+    // Without forecasts no strategy of its own holds the way down for longer than the policy says.
+    let gate = json!({"healthGate": {"checks": ["gated-db"]}, "forecast": {"mode": "Off"}});
     scene.plane.apply_object(policy("gated", &gate)).await?;
-    let told = scene.wait_for_decision("gated", "HealthCheck gated-db says", PATIENCE).await?;
+    let told = scene.wait_for_decision("gated", "HealthCheck default/gated-db is", PATIENCE).await?;
     ensure!(told.contains("Unhealthy"), "{told}");
     scene.demand_replicas("gated", 12..=12, Duration::from_secs(5)).await?;
     let revived = tokio::net::TcpListener::bind(("127.0.0.1", database)).await?;

@@ -98,7 +98,6 @@ fn make_status(
             .map(|intent| capacity::status(&intent.policy, autoscaler.map(|a| a.history())))
             .unwrap_or_default(),
         forecast,
-        learned: autoscaler.and_then(|a| serde_json::to_value(a.saved()).ok()),
         next_change: next_change.map(|c| (c.at, c.replicas)),
         saved: autoscaler.map(|a| a.savings()).and_then(|s| Some((s.seconds / 3_600.0, s.since?))),
         trace_id,
@@ -386,6 +385,9 @@ async fn write(context: &Context, memory: &mut PolicyMemory, next: AutoscalePoli
     if !is_due(memory.written.as_ref(), &next, now) {
         return;
     }
+    let mut next = next;
+    // Made where it is written only: it's the largest part, and others change with it.
+    next.learned = memory.autoscaler.as_ref().and_then(|a| serde_json::to_value(a.saved()).ok());
     let api: Api<AutoscalePolicy> = Api::namespaced(context.client.clone(), &memory.key.namespace);
     // Server-side apply, so that what isn't said any more goes away.
     let patch = serde_json::json!({

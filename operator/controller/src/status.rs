@@ -35,8 +35,6 @@ pub(crate) struct Inputs<'a> {
     pub(crate) capacity: Vec<CapacityStatus>,
     /// The forecast that matters most, with its metric.
     pub(crate) forecast: Option<(&'a str, &'a ForecastState)>,
-    /// What the autoscaler needs after a restart.
-    pub(crate) learned: Option<serde_json::Value>,
     /// The next change that is expected: when, and to how many.
     pub(crate) next_change: Option<(Timestamp, u32)>,
     /// Replica-hours saved, and since when.
@@ -70,7 +68,6 @@ pub(crate) fn status(inputs: &Inputs<'_>, outcome: &Outcome, now: Timestamp) -> 
             status.decision = Some(decision(decided, inputs.trace_id.clone()));
             status.forecast = forecast(inputs, decided);
             status.capacity.clone_from(&inputs.capacity);
-            status.learned.clone_from(&inputs.learned);
         }
         Outcome::Refused(_) => {
             // Numbers from before would look like numbers of now. The record stays: a restart reads it.
@@ -222,7 +219,6 @@ mod tests {
             startup: None,
             capacity: Vec::new(),
             forecast: None,
-            learned: None,
             next_change: None,
             saved: None,
             trace_id: None,

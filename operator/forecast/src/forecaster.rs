@@ -52,7 +52,8 @@ impl HorizonModel {
             blend: Blend::new(step_seconds),
             calibration: Calibration::new(step_seconds),
             score: Score::new(step_seconds),
-            pending: VecDeque::with_capacity(ahead + 1),
+            // As long as the horizon at last; a young forecaster needs less.
+            pending: VecDeque::new(),
         }
     }
 }
