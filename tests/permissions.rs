@@ -80,7 +80,7 @@ async fn health_holds_the_way_down(scene: &Scene, database: u16) -> Result<()> {
     // Without forecasts no strategy of its own holds the way down for longer than the policy says.
     let gate = json!({"healthGate": {"checks": ["gated-db"]}, "forecast": {"mode": "Off"}});
     scene.plane.apply_object(policy("gated", &gate)).await?;
-    let told = scene.wait_for_decision("gated", "HealthCheck default/gated-db is", PATIENCE).await?;
+    let told = scene.wait_for_decision("gated", "default/gated-db", PATIENCE).await?;
     ensure!(told.contains("Unhealthy"), "{told}");
     scene.demand_replicas("gated", 12..=12, Duration::from_secs(5)).await?;
     let revived = tokio::net::TcpListener::bind(("127.0.0.1", database)).await?;
@@ -168,7 +168,7 @@ async fn maintenance_holds_and_mutes(scene: &Scene, chat: &Chat, database: u16) 
     let check =
         json!({"tcp": {"address": format!("127.0.0.1:{database}")}, "interval": "1s", "timeout": "1s"});
     scene.plane.apply_object(object("HealthCheck", "serviced-db", &check)).await?;
-    let refs = json!({"calendarRefs": [{"name": "works"}]});
+    let refs = json!({"calendarRefs": [{"name": "works"}], "forecast": {"mode": "Off"}});
     scene.plane.apply_object(policy("serviced", &refs)).await?;
     scene.wait_for_decision("serviced", "maintenance window works", Duration::from_secs(20)).await?;
     scene.demand_replicas("serviced", 12..=12, until(end - SignedDuration::from_secs(4))).await?;

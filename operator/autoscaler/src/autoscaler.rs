@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use decide::{
-    Capacity, ForecastAccuracy, ForecastUse, ForeignWrite, History, MetricKind, MetricObservation, MetricPolicy, Observation, Pause,
-    Plan, Policy, QueueObservation, Record, Selection, Utilization, lead, plan, strategy_grid,
+    Capacity, ForecastAccuracy, ForecastUse, ForeignWrite, History, MetricKind, MetricObservation,
+    MetricPolicy, Observation, Pause, Plan, Policy, QueueObservation, Record, Selection, Utilization, lead,
+    plan, strategy_grid,
 };
 use jiff::Timestamp;
 use series::{Absence, Forecast, NoForecast, NoForecastReason, Packed, Reading, Series, time};

@@ -180,7 +180,7 @@ fn gate(overview: &Overview, namespace: &str, intent: &Intent) -> Health {
     let told = gate.failures.iter().map(|failure| match &failure.cause {
         Some(cause) => format!("HealthCheck {} is {}, because of {cause}", failure.id, failure.status),
         None if failure.status == Status::Unknown => {
-            format!("HealthCheck or group {} isn't there, or wasn't run yet", failure.id)
+            format!("HealthCheck or group {} isn't there, or isn't known to work yet", failure.id)
         }
         None => format!("HealthCheck {} is {}", failure.id, failure.status),
     });
