@@ -48,7 +48,11 @@ impl WayDown {
         };
         Self {
             tolerance: if replayed { selected.strategy.down_tolerance } else { policy.steps.dead_band },
-            stabilization: selected.strategy.down_stabilization,
+            // `behavior` means what it means in an HPA: its window is the window.
+            stabilization: match policy.behavior {
+                Some(_) => Duration::ZERO,
+                None => selected.strategy.down_stabilization,
+            },
             per_minute: (policy.steps.per_minute * pace).min(1.0),
             floor_of_recent_peak: if known { 0.0 } else { policy.steps.of_recent_peak },
         }

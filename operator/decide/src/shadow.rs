@@ -239,14 +239,15 @@ impl Workload {
     fn new(policy: &Policy, strategy: Strategy) -> Self {
         let selected = Selected { strategy, reason: StrategyReason::SelectedByReplay };
         let windows = normalize::windows(policy.behavior.as_ref());
+        let ways = [true, false].map(|expected| WayDown::resolve(policy, &selected, expected));
         Self {
-            ways: [true, false].map(|expected| WayDown::resolve(policy, &selected, expected)),
+            held: Highest::within(ways[0].stabilization),
+            ways,
             selected,
             spec: 0,
             ready: 0,
             starting: VecDeque::new(),
             highest: Highest::within(windows.down),
-            held: Highest::within(strategy.down_stabilization),
             lowest: (!windows.up.is_zero()).then(|| Highest::within(windows.up)),
             recent: Highest::within(Duration::from_secs(u64::from(RECENT_PEAK))),
             events: Vec::new(),
