@@ -3,6 +3,8 @@
 //! For each step of the forecast, with two weeks of history: the first fit, a refit, the simulation of the last seven days
 //! (all strategies), and one step of the autoscaler.
 
+#![allow(clippy::disallowed_methods, reason = "a measurement of time needs a clock")]
+
 use std::time::{Duration, Instant};
 
 use autoscaler::{Autoscaler, Inputs, Job, MetricInput, Setup, SignalSpec};

@@ -30,7 +30,7 @@ pub struct Strategy {
     #[serde(with = "seconds")]
     pub down_stabilization: Duration,
     /// How much of the load's climb over the last minute is carried on over the lead time, 0 or more; see
-    /// [`crate::Trend`].
+    /// [`crate::Readings::carried`].
     pub trend_weight: f64,
     /// A way up that is no larger than this share of the replicas isn't made, 0 to 0.5: an HPA's tolerance.
     pub up_tolerance: f64,
