@@ -123,7 +123,14 @@ pub(crate) fn learn_load(
     if *kind == MetricKind::AverageValue
         && let Some(before) = memory.readings.before(at, APART)
     {
-        let expected = forecast.and_then(|forecast| predictive::line(forecast, at, 0.5));
+        // A forecast knows to a slot when something happens, not to the second.
+        let expected = forecast.and_then(|forecast| {
+            let step = forecast.step();
+            [time::before(at, step), at, time::after(at, step)]
+                .iter()
+                .filter_map(|at| predictive::line(forecast, *at, 0.5))
+                .reduce(f64::min)
+        });
         memory.drops.observe(now, value, before, expected, after_fall);
     }
     memory.readings.observe(at, value);
