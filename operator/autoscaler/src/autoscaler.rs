@@ -90,19 +90,8 @@ pub enum Done {
     Simulation(Simulation),
 }
 
-/// How soon a job is needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Urgency {
-    /// There is no forecast yet.
-    First,
-    /// What is there grows old.
-    Refit,
-    /// What is selected can be proved better.
-    Simulation,
-}
-
 impl Job {
-    /// Does the work.
+    /// Fits or simulates: milliseconds to seconds of one core, so never on a thread that serves others.
     pub fn run(self) -> Done {
         match self {
             Self::Fit(metric, job) => Done::Fit(metric, job.run()),
@@ -259,16 +248,14 @@ impl Autoscaler {
     pub fn warm_up(&mut self, metric: usize, history: &Series, by_minute: Option<&Series>, now: Timestamp) {
         if let Some(signal) = self.signals.get_mut(metric) {
             signal.warm_up(history, by_minute, now);
-            let target = self.setup.policy.metrics[metric].target;
-            if self.setup.policy.metrics[metric].kind == MetricKind::AverageValue {
-                for (at, value) in history.iter() {
-                    let needed = value.map(|v| decide::need(v, target));
-                    if let Some(needed) = needed {
-                        let bounded =
-                            needed.clamp(self.setup.policy.min_replicas, self.setup.policy.max_replicas);
-                        self.savings.needed(at, bounded);
-                    }
-                }
+            let policy = &self.setup.policy;
+            let Some(metric) = policy.metrics.get(metric).filter(|m| m.kind == MetricKind::AverageValue)
+            else {
+                return;
+            };
+            for (at, value) in history.iter().filter_map(|(at, value)| Some((at, value?))) {
+                let needed = decide::need(value, metric.target);
+                self.savings.needed(at, needed.clamp(policy.min_replicas, policy.max_replicas));
             }
         }
     }
@@ -278,13 +265,6 @@ impl Autoscaler {
         if let Some(signal) = self.signals.get_mut(metric) {
             signal.history_failed(absence, now);
         }
-    }
-
-    /// How soon the most urgent job is needed; `None` where there is none, or one is under way.
-    pub fn job_is_due(&self, now: Timestamp) -> Option<Urgency> {
-        let fits = self.signals.iter().filter_map(Signal::fit_is_due);
-        let urgency = |first: bool| if first { Urgency::First } else { Urgency::Refit };
-        fits.map(urgency).min().or_else(|| self.simulation_is_due(now).then_some(Urgency::Simulation))
     }
 
     /// Takes the most urgent job out, to be run anywhere and brought back with [`Self::take_over`].
@@ -381,8 +361,10 @@ impl Autoscaler {
     /// What one replica carries of a metric, or one consumer finishes: the user's word, what was learned, or the target.
     pub fn per_replica(&self, metric: &str) -> f64 {
         let Some(policy) = self.setup.policy.metric(metric) else { return 1.0 };
-        let history = self.history.metric(metric).cloned().unwrap_or_default();
-        history.per_replica(policy)
+        match self.history.metric(metric) {
+            Some(history) => history.per_replica(policy),
+            None => decide::MetricHistory::default().per_replica(policy),
+        }
     }
 
     /// Whether `replicas` aren't those that were left behind: somebody else wrote them.
@@ -390,7 +372,7 @@ impl Autoscaler {
         self.expected.is_some_and(|expected| expected != replicas)
     }
 
-    /// Decides at `now`.
+    /// Decides how many replicas the workload needs at `now`. Calls follow each other in time.
     pub fn step(&mut self, inputs: &Inputs, now: Timestamp) -> Decided {
         self.startups.note(&inputs.startups, now);
         let policy = self.policy_of(inputs);
@@ -537,7 +519,7 @@ impl Autoscaler {
         &self.history
     }
 
-    /// Measured start-ups.
+    /// How long replicas took to become ready, as measured here.
     pub fn startups(&self) -> &StartUps {
         &self.startups
     }

@@ -18,7 +18,7 @@ mod signal;
 mod simulation;
 mod start_ups;
 
-pub use autoscaler::{Applied, Autoscaler, Decided, Done, ForecastState, Job, LAG, Setup, Urgency};
+pub use autoscaler::{Applied, Autoscaler, Decided, Done, ForecastState, Job, LAG, Setup};
 pub use fit::{Fit, FitJob};
 pub use inputs::{Inputs, MetricInput, StartUp};
 pub use prepared::{Hindcast, Prepared};

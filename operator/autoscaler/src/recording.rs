@@ -112,7 +112,7 @@ pub struct Numbered<T> {
 }
 
 impl Numbered<Job> {
-    /// Does the work.
+    /// Fits or simulates, and keeps the number under which the recording knows the result.
     pub fn run(self) -> Numbered<Done> {
         Numbered { work: self.work.run(), number: self.number }
     }

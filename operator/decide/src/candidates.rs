@@ -80,6 +80,12 @@ fn push(
     out.push(Candidate { source, metric: Some(metric.policy.name.clone()), replicas, reason, message });
 }
 
+/// A candidate without an answer, and why there is none.
+fn no_data(source: Source, metric: &Validated<'_>, out: &mut Vec<Candidate>) {
+    let why = metric.problem.as_ref().map(ToString::to_string).unwrap_or_default();
+    push(out, source, metric, None, CandidateReason::NoData, why);
+}
+
 fn reactive_candidates(
     context: &Context<'_>,
     metric: &Validated<'_>,
@@ -88,9 +94,7 @@ fn reactive_candidates(
     outcome: &mut MetricOutcome,
 ) {
     let Some(value) = metric.fresh.or(metric.upward) else {
-        let why = metric.problem.as_ref().map(ToString::to_string).unwrap_or_default();
-        push(out, Source::Reactive, metric, None, CandidateReason::NoData, why);
-        return;
+        return no_data(Source::Reactive, metric, out);
     };
     if sizing.forecast.is_none() || metric.policy.kind != MetricKind::AverageValue {
         hpa_candidate(context, metric, sizing, value, out);
@@ -282,9 +286,7 @@ fn backlog_candidate(
 ) {
     let replicas = context.observation.replicas;
     let Some(waiting) = metric.fresh.or(metric.upward) else {
-        let why = metric.problem.as_ref().map(ToString::to_string).unwrap_or_default();
-        push(out, Source::Backlog, metric, None, CandidateReason::NoData, why);
-        return;
+        return no_data(Source::Backlog, metric, out);
     };
     let queue = metric.observed.and_then(|o| o.queue).unwrap_or_default();
     let arrivals = arrivals(&queue);
