@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use series::Forecast;
+use series::{Forecast, time};
 
 use crate::observation::Startup;
 use crate::policy::{LeadTime, Policy};
@@ -46,18 +46,36 @@ pub(crate) fn line(forecast: &Forecast, at: Timestamp, level: f64) -> Option<f64
 
 /// The largest value of [`line`] from `from` to `to`: at either end, or at a middle between.
 pub(crate) fn peak(forecast: &Forecast, from: Timestamp, to: Timestamp, level: f64) -> Option<f64> {
+    let ends = line(forecast, from, level).into_iter().chain(line(forecast, to, level));
+    let middles = middles(forecast, from, to).filter_map(|i| forecast.quantile(i, level));
+    ends.chain(middles).reduce(f64::max)
+}
+
+/// The steps whose middle lies between `from` and `to`.
+fn middles(forecast: &Forecast, from: Timestamp, to: Timestamp) -> impl Iterator<Item = usize> + use<> {
     let step = forecast.step().as_secs_f64().max(1.0);
     let place = |at: Timestamp| at.duration_since(forecast.origin()).as_secs_f64() / step - 0.5;
     let (first, last) = (place(from).ceil().max(0.0), place(to).floor().min(forecast.steps() as f64 - 1.0));
-    let ends = line(forecast, from, level).into_iter().chain(line(forecast, to, level));
-    let middles = (first as usize..).take((last - first + 1.0).max(0.0) as usize);
-    ends.chain(middles.filter_map(|i| forecast.quantile(i, level))).reduce(f64::max)
+    (first as usize..).take((last - first + 1.0).max(0.0) as usize)
 }
 
 /// The factor that moves a forecast to a measurement of `value` at `at`, `share` of the way: at most four times up or
-/// down. 1 where the forecast says nothing of that moment.
+/// down. A step holds a mean and doesn't say when within it the load changes, so a value between those of half a step
+/// before and half a step after is where it was foreseen, and moves nothing. 1 too where the forecast says nothing of
+/// that moment.
 pub(crate) fn level_correction(forecast: &Forecast, at: Timestamp, value: f64, share: f64) -> f64 {
-    let Some(expected) = line(forecast, at, 0.5).filter(|v| *v > 0.0 && share > 0.0) else { return 1.0 };
+    let half = forecast.step() / 2;
+    let (before, after) = (time::before(at, half), time::after(at, half));
+    let about = [before, at, after].into_iter().filter_map(|t| line(forecast, t, 0.5));
+    let middles = middles(forecast, before, after).filter_map(|i| forecast.quantile(i, 0.5));
+    let range = about.chain(middles).fold(None, |range: Option<(f64, f64)>, v| {
+        Some(range.map_or((v, v), |(low, high)| (low.min(v), high.max(v))))
+    });
+    let Some((low, high)) = range.filter(|_| share > 0.0) else { return 1.0 };
+    let expected = value.clamp(low, high);
+    if expected <= 0.0 {
+        return 1.0;
+    }
     (value / expected).clamp(0.25, 4.0).powf(share.min(1.0))
 }
 
@@ -88,8 +106,13 @@ mod tests {
         assert_eq!((on(-90), on(400)), (None, None));
         assert_eq!(peak(&f, at(40), at(70), 0.5), on(70));
         assert_eq!(peak(&f, at(100), at(200), 0.5), Some(30.0));
-        assert_eq!(level_correction(&f, at(30), 20.0, 1.0), 2.0);
-        assert_eq!(level_correction(&f, at(30), 20.0, 0.0), 1.0);
+        // Half a step around the middle of the first step, the line goes from 5 to 15.
+        assert_eq!(level_correction(&f, at(30), 30.0, 1.0), 2.0);
+        assert_eq!(level_correction(&f, at(30), 2.5, 1.0), 0.5);
+        assert_eq!(level_correction(&f, at(30), 30.0, 0.0), 1.0);
         assert_eq!(level_correction(&f, at(30), 9_000.0, 1.0), 4.0);
+        // Before the edge of a step, what was measured is where the step before has it.
+        assert_eq!(level_correction(&f, at(119), 20.0, 1.0), 1.0);
+        assert_eq!(level_correction(&f, at(-9_000), 20.0, 1.0), 1.0);
     }
 }
