@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use autoscaler::{Autoscaler, Inputs, Job, MetricInput, Setup, SignalSpec};
+use autoscaler::{Autoscaler, Inputs, MetricInput, Setup, SignalSpec, Work};
 use decide::Policy;
 use forecast::Settings;
 use jiff::Timestamp;
@@ -43,7 +43,7 @@ fn measure(step: Duration) -> Result<(), Box<dyn std::error::Error>> {
     autoscaler.warm_up(0, &history, None, now);
     println!("step {} s", step.as_secs());
     while let Some(job) = autoscaler.take_job(now) {
-        let what = if matches!(job, Job::Simulation(_)) { "simulation" } else { "first fit" };
+        let what = if matches!(job.work(), Work::Simulation(_)) { "simulation" } else { "first fit" };
         let begun = Instant::now();
         let done = job.run();
         println!("  {what:<12} {:>8.1} ms", begun.elapsed().as_secs_f64() * 1e3);

@@ -5,20 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use decide::{
-    Capacity, ForecastAccuracy, ForecastUse, ForeignWrite, History, MetricKind, MetricObservation,
-    MetricPolicy, Observation, Pause, Plan, Policy, QueueObservation, Record, Selection, Utilization, lead,
-    plan, strategy_grid,
+    Capacity, ForecastAccuracy, ForeignWrite, History, MetricKind, MetricObservation, MetricPolicy,
+    Observation, Plan, Policy, QueueObservation, Record, Selection, Utilization, lead, plan, strategy_grid,
 };
 use jiff::Timestamp;
-use series::{Absence, Forecast, NoForecast, NoForecastReason, Packed, Reading, Series, time};
+use series::{Absence, Forecast, NoForecast, NoForecastReason, Packed, Reading, Sample, Series, time};
 
-use crate::fit::{Fit, FitJob, Grid};
+use crate::fit::Grid;
 use crate::inputs::{Inputs, MetricInput};
-use crate::queue_flow::{Flow, QueueFlow};
+use crate::job::{Done, Job, JobId, Outcome, SimulationState, Work};
+use crate::queue_flow::{Flow, QueueInput};
 use crate::saved::Saved;
 use crate::savings::Savings;
-use crate::signal::{Signal, SignalSpec, score_at};
-use crate::simulation::{SimulatedSignal, Simulation, SimulationJob};
+use crate::setup::Setup;
+use crate::signal::{Signal, score_at};
+use crate::simulation::{SimulatedSignal, SimulationJob};
 use crate::start_ups::StartUps;
 
 /// Scrape, ingest and write delay together: how late is seen and acted.
@@ -28,28 +29,14 @@ const FOREIGN_FOR: Duration = Duration::from_mins(10);
 /// At this level the forecaster keeps count of values below the quantile.
 const COUNTED_LEVEL: f64 = 0.95;
 
-/// What a workload's autoscaler is made of.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Setup {
-    /// What the user wants.
-    pub policy: Policy,
-    /// Scaling rests, with an end and a reason.
-    pub pause: Option<Pause>,
-    /// What each metric of the policy is measured by, in the same order.
-    pub signals: Vec<SignalSpec>,
-    /// Where in the day this workload's fits lie, 0 to 1: another number for each workload spreads them.
-    pub place: f64,
-}
-
 /// One workload over time: everything it knows came in through these calls, and nothing it does depends on a clock, a
 /// thread or a client. The same calls in the same order give the same [`Decided`], bit for bit.
 #[derive(Debug)]
 pub struct Autoscaler {
     setup: Setup,
     grid: Grid,
+    /// In the policy's order, as everything of metrics is here.
     signals: Vec<Signal>,
-    flows: Vec<QueueFlow>,
     startups: StartUps,
     history: History,
     selection: Selection,
@@ -60,44 +47,7 @@ pub struct Autoscaler {
     /// The next minutes of the last forecasts.
     forecasts: BTreeMap<String, Forecast>,
     simulation: SimulationState,
-}
-
-/// How far the simulation of the known past got.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum SimulationState {
-    /// Not run since the start, or run until then.
-    #[default]
-    Never,
-    Running,
-    Until(Timestamp),
-}
-
-/// Work that takes time, to be run wherever there is room for it.
-#[derive(Clone, Debug)]
-pub enum Job {
-    /// A fit of the metric with this index.
-    Fit(usize, Box<FitJob>),
-    /// A simulation of the known past.
-    Simulation(Box<SimulationJob>),
-}
-
-/// What a [`Job`] came to.
-#[derive(Clone, Debug)]
-pub enum Done {
-    /// A forecaster.
-    Fit(usize, Fit),
-    /// Scores of strategies.
-    Simulation(Simulation),
-}
-
-impl Job {
-    /// Fits or simulates: milliseconds to seconds of one core, so never on a thread that serves others.
-    pub fn run(self) -> Done {
-        match self {
-            Self::Fit(metric, job) => Done::Fit(metric, job.run()),
-            Self::Simulation(job) => Done::Simulation(job.run()),
-        }
-    }
+    next_job: JobId,
 }
 
 /// What was decided, and what belongs to it.
@@ -146,8 +96,12 @@ impl Autoscaler {
         let grid = Grid::new(setup.place);
         Self {
             grid,
-            signals: setup.signals.iter().map(|spec| Signal::new(spec.clone(), grid)).collect(),
-            flows: vec![QueueFlow::default(); setup.signals.len()],
+            signals: setup
+                .signals
+                .iter()
+                .enumerate()
+                .map(|(i, spec)| Signal::new(spec.clone(), grid, setup.is_forecast(i)))
+                .collect(),
             startups: StartUps::default(),
             history: History::default(),
             selection: Selection::default(),
@@ -156,6 +110,7 @@ impl Autoscaler {
             foreign: None,
             forecasts: BTreeMap::new(),
             simulation: SimulationState::Never,
+            next_job: JobId::default(),
             setup,
         }
     }
@@ -172,16 +127,17 @@ impl Autoscaler {
     pub fn adopt(&mut self, saved: Saved) {
         self.history = saved.history;
         let setup = &self.setup;
-        self.history.metrics.retain(|name, _| {
-            let identity = setup.identity(name);
-            identity.is_some() && saved.identities.get(name).map(String::as_str) == identity
-        });
-        for (metric, signal) in self.setup.policy.metrics.iter().zip(&mut self.signals) {
-            let same = saved.identities.get(&metric.name) == Some(&signal.spec.identity);
-            if let Some(forecast) = saved.forecasts.get(&metric.name).filter(|_| same) {
+        let same = |name: &str| saved.identities.get(name).is_some_and(|i| setup.metric(name, i).is_some());
+        self.history.metrics.retain(|name, _| same(name));
+        for (metric, signal) in setup.policy.metrics.iter().zip(&mut self.signals) {
+            let name = metric.name.as_str();
+            if !same(name) {
+                continue;
+            }
+            if let Some(forecast) = saved.forecasts.get(name) {
                 signal.keep(forecast.clone());
             }
-            if let Some(open) = saved.open.get(&metric.name).filter(|_| same) {
+            if let Some(open) = saved.open.get(name) {
                 signal.go_on(*open);
             }
         }
@@ -190,40 +146,32 @@ impl Autoscaler {
         self.savings = saved.savings;
         self.expected = saved.expected;
         self.foreign = None;
-        self.simulation = self
-            .selection
-            .evidence
-            .map_or(SimulationState::Never, |evidence| SimulationState::Until(evidence.until));
+        // One that is under way brings its own evidence.
+        if !matches!(self.simulation, SimulationState::Running(_)) {
+            let evidence = self.selection.evidence;
+            self.simulation = evidence.map_or(SimulationState::Never, |e| SimulationState::Until(e.until));
+        }
     }
 
-    /// Takes in a changed setup. A metric whose identity or forecast changed begins anew; the others go on.
+    /// Takes in a changed setup. A metric that is measured otherwise begins anew; one that is forecast otherwise keeps
+    /// what was learned of it but its forecaster; the others go on. The selected strategy stays until the past was played
+    /// under the new policy.
     pub fn change(&mut self, setup: Setup) {
-        let mut before: Vec<(String, Signal, QueueFlow)> = self
-            .setup
-            .policy
-            .metrics
-            .iter()
-            .map(|m| m.name.clone())
-            .zip(std::mem::take(&mut self.signals))
-            .zip(std::mem::take(&mut self.flows))
-            .map(|((name, signal), flow)| (name, signal, flow))
-            .collect();
         self.grid = Grid::new(setup.place);
-        for (metric, spec) in setup.policy.metrics.iter().zip(&setup.signals) {
-            let same = before.iter().position(|(name, signal, _)| {
-                *name == metric.name && signal.is_of(spec) && setup.place == self.setup.place
-            });
-            let (signal, flow) = if let Some(at) = same {
-                let (_, signal, flow) = before.swap_remove(at);
-                (signal, flow)
-            } else {
+        let old = std::mem::take(&mut self.signals);
+        let mut before: Vec<Option<Signal>> = old.into_iter().map(Some).collect();
+        for (i, (metric, spec)) in setup.metrics().enumerate() {
+            let at = self.setup.metric(&metric.name, &spec.identity);
+            let known = at.and_then(|at| before.get_mut(at)?.take());
+            if known.is_none() {
                 self.history.metrics.remove(&metric.name);
-                (Signal::new(spec.clone(), self.grid), QueueFlow::default())
-            };
-            self.signals.push(signal);
-            self.flows.push(flow);
+            }
+            self.signals.push(Signal::succeed(known, spec.clone(), self.grid, setup.is_forecast(i)));
         }
         self.history.metrics.retain(|name, _| setup.policy.metric(name).is_some());
+        if !self.setup.is_simulated_as(&setup) {
+            self.simulation = SimulationState::Never;
+        }
         self.setup = setup;
     }
 
@@ -234,13 +182,11 @@ impl Autoscaler {
 
     /// The metrics whose history is to be read now, each with the span to ask for: its index, from, to.
     pub fn wanted_history(&self, now: Timestamp) -> Vec<(usize, Timestamp, Timestamp)> {
-        let forecasts = self.setup.policy.forecast == ForecastUse::Auto;
-        self.signals
-            .iter()
-            .enumerate()
-            .filter(|(i, _)| forecasts && self.setup.is_forecast(*i))
-            .filter_map(|(i, signal)| signal.wanted_history(now).map(|(from, to)| (i, from, to)))
-            .collect()
+        let wanted = |(i, signal): (usize, &Signal)| {
+            let (from, to) = signal.wanted_history(now).filter(|_| self.setup.is_simulated(i))?;
+            Some((i, from, to))
+        };
+        self.signals.iter().enumerate().filter_map(wanted).collect()
     }
 
     /// Takes in the history of a metric, on any step; where that is longer than a minute, the last days by the minute
@@ -267,62 +213,68 @@ impl Autoscaler {
         }
     }
 
-    /// Takes the most urgent job out, to be run anywhere and brought back with [`Self::take_over`].
+    /// Takes the most urgent job out, to be run anywhere and brought back with [`Self::take_over`]: a first fit before
+    /// others, a simulation last.
     pub fn take_job(&mut self, now: Timestamp) -> Option<Job> {
-        let due = |signal: &Signal| signal.fit_is_due().map(|first| !first);
-        let most = self.signals.iter().enumerate().filter_map(|(i, s)| due(s).map(|d| (d, i))).min();
-        if let Some((_, metric)) = most {
-            let job = self.signals[metric].take_job()?;
-            return Some(Job::Fit(metric, Box::new(job)));
+        let fits = self.signals.iter_mut().filter_map(|s| Some((!s.fit_is_due()?, s)));
+        let most = fits.min_by_key(|(later, _)| *later).map(|(_, signal)| signal);
+        if let Some(signal) = most {
+            let id = self.next_job.take();
+            let work = Work::Fit(Box::new(signal.take_job(id)?));
+            return Some(Job { id, work });
         }
         if !self.simulation_is_due(now) {
             return None;
         }
-        self.simulation = SimulationState::Running;
-        Some(Job::Simulation(Box::new(self.simulation_job(now))))
+        let id = self.next_job.take();
+        self.simulation = SimulationState::Running(id);
+        Some(Job { id, work: Work::Simulation(Box::new(self.simulation_job(now))) })
     }
 
     /// Takes over what a job came to.
     pub fn take_over(&mut self, done: Done) {
-        match done {
-            Done::Fit(metric, fit) => {
-                if let Some(signal) = self.signals.get_mut(metric) {
+        match done.outcome {
+            Outcome::Fit(fit) => {
+                if let Some(signal) = self.signals.iter_mut().find(|s| s.waits_for(done.id)) {
                     signal.take_over(fit);
                 }
             }
-            Done::Simulation(simulation) => {
-                self.simulation = SimulationState::Until(simulation.until);
-                self.selection.prove(&self.setup.policy, &simulation.scores, simulation.until);
+            Outcome::Simulation(simulation) => {
+                if self.simulation == SimulationState::Running(done.id) {
+                    self.simulation = SimulationState::Until(simulation.until);
+                    self.selection.prove(&self.setup.policy, &simulation.scores, simulation.until);
+                }
             }
         }
     }
 
     /// A job was lost: it's due again.
-    pub fn job_failed(&mut self, now: Timestamp) {
-        self.signals.iter_mut().for_each(|signal| signal.give_up_job(now));
-        if self.simulation == SimulationState::Running {
+    pub fn job_failed(&mut self, id: JobId, now: Timestamp) {
+        if let Some(signal) = self.signals.iter_mut().find(|s| s.waits_for(id)) {
+            signal.give_up_job(now);
+        }
+        if self.simulation == SimulationState::Running(id) {
             self.simulation = SimulationState::Never;
         }
     }
 
     /// Simulations lie on the grid of the fits that are made anew, and follow them.
     fn simulation_is_due(&self, now: Timestamp) -> bool {
-        let policy = &self.setup.policy;
         let until = self.grid.last_anew(now);
-        let selectable = policy.forecast == ForecastUse::Auto
-            && policy.metrics.iter().any(|m| !matches!(m.kind, MetricKind::Value));
-        let ready = self.signals.iter().enumerate().all(|(i, signal)| {
-            let known = signal.history().end() >= until && !signal.history().is_empty();
-            known && (signal.has_forecaster() || !self.setup.is_forecast(i))
-        });
-        selectable
-            && ready
-            && policy.metrics.iter().all(|metric| self.knows_capacity(metric))
-            && match self.simulation {
-                SimulationState::Never => true,
-                SimulationState::Running => false,
-                SimulationState::Until(known) => known < until,
-            }
+        let is_new = match self.simulation {
+            SimulationState::Never => true,
+            SimulationState::Running(_) => false,
+            SimulationState::Until(known) => known < until,
+        };
+        let mut simulated = (0..self.signals.len()).filter(|i| self.setup.is_simulated(*i)).peekable();
+        is_new
+            && simulated.peek().is_some()
+            && simulated.all(|i| {
+                let signal = &self.signals[i];
+                let known = signal.history().end() >= until && !signal.history().is_empty();
+                let learned = signal.has_forecaster() || !self.setup.is_forecast(i);
+                known && learned && self.knows_capacity(&self.setup.policy.metrics[i])
+            })
     }
 
     /// Whether a workload can be simulated under a metric: what a consumer finishes has no value to begin with.
@@ -337,24 +289,29 @@ impl Autoscaler {
     }
 
     fn simulation_job(&self, now: Timestamp) -> SimulationJob {
-        let signals =
-            self.signals.iter().zip(&self.setup.policy.metrics).enumerate().map(|(i, (signal, metric))| {
-                SimulatedSignal {
-                    settings: signal.spec.settings.clone(),
-                    history: signal.history().clone(),
-                    by_minute: signal.by_minute().clone(),
-                    forecast: self.setup.is_forecast(i),
-                    per_replica: self.per_replica(&metric.name),
-                    prepared: signal.spec.prepared.clone(),
-                }
+        let mut policy = self.setup.policy.clone();
+        policy.metrics.clear();
+        let mut signals = Vec::new();
+        let simulated = |(i, _): &(usize, _)| self.setup.is_simulated(*i);
+        for (i, (metric, spec)) in self.setup.metrics().enumerate().filter(simulated) {
+            let signal = &self.signals[i];
+            signals.push(SimulatedSignal {
+                settings: signal.spec.settings.clone(),
+                history: signal.history().clone(),
+                by_minute: signal.by_minute().clone(),
+                forecast: self.setup.is_forecast(i),
+                per_replica: self.per_replica(&metric.name),
+                prepared: spec.prepared.clone(),
             });
+            policy.metrics.push(metric.clone());
+        }
         SimulationJob {
-            policy: self.setup.policy.clone(),
+            strategies: strategy_grid(&policy),
             startup: self.startups.observed(),
             lag: LAG,
             until: self.grid.last_anew(now),
-            signals: signals.collect(),
-            strategies: strategy_grid(&self.setup.policy),
+            signals,
+            policy,
         }
     }
 
@@ -383,7 +340,7 @@ impl Autoscaler {
         let mut accuracy = Vec::new();
         for (i, metric) in policy.metrics.iter().enumerate() {
             let input = inputs.metrics.get(i);
-            let flow = input.and_then(|m| m.queue).map(|queue| (queue, self.flows[i].observe(&queue)));
+            let flow = input.and_then(|m| m.queue).map(|queue| (queue, self.signals[i].flow.observe(&queue)));
             let state = self.look_ahead(i, input, flow, inputs.replicas.ready, now);
             if let (Ok(_), Some(found)) = (&state.forecast, accuracy_at(&state, lead)) {
                 accuracy.push(found);
@@ -432,19 +389,16 @@ impl Autoscaler {
         &mut self,
         metric: usize,
         input: Option<&MetricInput>,
-        flow: Option<(crate::queue_flow::QueueInput, Flow)>,
+        flow: Option<(QueueInput, Flow)>,
         ready: u32,
         now: Timestamp,
     ) -> ForecastState {
-        let off = !self.setup.is_forecast(metric) || self.setup.policy.forecast == ForecastUse::Off;
+        let is_forecast = self.setup.is_forecast(metric);
         let signal = &mut self.signals[metric];
-        if off {
-            let refusal = NoForecast::new(NoForecastReason::Off, "this metric isn't forecast");
-            return ForecastState { forecast: Err(refusal), standing: None };
-        }
-        let measured = input.and_then(|input| match flow {
+        let simulated = self.setup.is_simulated(metric);
+        let measured = input.filter(|_| simulated).and_then(|input| match flow {
             // Arrivals that no query tells are those that the broker counts.
-            Some((queue, flow)) => input.arrivals.or_else(|| series::Sample::new(queue.time, flow.arrivals?)),
+            Some((queue, flow)) => input.arrivals.or_else(|| Sample::new(queue.time, flow.arrivals?)),
             None => match input.reading {
                 Reading::Fresh(sample) => Some(sample),
                 Reading::Stale { .. } | Reading::Absent(_) => None,
@@ -454,7 +408,11 @@ impl Autoscaler {
         if let Some(sample) = measured {
             signal.observe(sample);
         }
-        signal.forecast(now)
+        if is_forecast {
+            return signal.forecast(now);
+        }
+        let refusal = NoForecast::new(NoForecastReason::Off, "this metric isn't forecast");
+        ForecastState { forecast: Err(refusal), standing: None }
     }
 
     /// Whether somebody else changed the replicas since the last step, and who.
@@ -530,23 +488,6 @@ impl Autoscaler {
     }
 }
 
-impl Setup {
-    /// Whether the metric with this index is forecast.
-    fn is_forecast(&self, metric: usize) -> bool {
-        self.policy.metrics.get(metric).is_some_and(|m| m.forecast && m.kind != MetricKind::Value)
-    }
-
-    fn identity(&self, name: &str) -> Option<&str> {
-        let at = self.policy.metrics.iter().position(|m| m.name == name)?;
-        self.signals.get(at).map(|s| s.identity.as_str())
-    }
-
-    fn identities(&self) -> BTreeMap<String, String> {
-        let names = self.policy.metrics.iter().map(|m| m.name.clone());
-        names.zip(self.signals.iter().map(|s| s.identity.clone())).collect()
-    }
-}
-
 /// How a usable forecast has been doing at the horizon that reaches the lead time.
 fn accuracy_at(state: &ForecastState, lead: Duration) -> Option<ForecastAccuracy> {
     let score = score_at(state.standing.as_deref()?, lead)?;
@@ -562,7 +503,7 @@ fn accuracy_at(state: &ForecastState, lead: Duration) -> Option<ForecastAccuracy
 fn observed(
     name: &str,
     input: &MetricInput,
-    flow: Option<(crate::queue_flow::QueueInput, Flow)>,
+    flow: Option<(QueueInput, Flow)>,
     state: &ForecastState,
     inputs: &Inputs,
 ) -> MetricObservation {

@@ -25,8 +25,8 @@ pub(crate) struct Grid {
 /// What is due when a slot has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
-    /// A forecaster made anew from the history up to here.
-    Anew,
+    /// A forecaster made anew from the history up to then.
+    Anew(Timestamp),
     /// Regressions fitted again.
     Refit,
 }
@@ -55,7 +55,7 @@ impl Grid {
         let end = time::after(begin, step);
         let crossed = |every| self.last(end, every) > self.last(begin, every);
         if crossed(ANEW_EVERY) {
-            return Some(Due::Anew);
+            return Some(Due::Anew(end));
         }
         (crossed(REFIT_EVERY) || forecaster.refit_is_due()).then_some(Due::Refit)
     }
@@ -107,7 +107,7 @@ impl FitJob {
             rest = &rest[fed..];
             match due {
                 // A day is one job: the slots after it wait for the next.
-                Some(Due::Anew) => break,
+                Some(Due::Anew(_)) => break,
                 Some(Due::Refit) => forecaster.refit(),
                 None => {}
             }

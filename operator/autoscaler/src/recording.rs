@@ -5,9 +5,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use series::{Absence, Series};
 
-use crate::autoscaler::{Applied, Autoscaler, Decided, Done, Job, Setup};
+use crate::autoscaler::{Applied, Autoscaler, Decided};
 use crate::inputs::Inputs;
+use crate::job::{Done, Job, JobId};
 use crate::saved::Saved;
+use crate::setup::Setup;
 
 /// One call.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -52,18 +54,20 @@ pub enum Call {
     },
     /// [`Autoscaler::take_job`], where there was one.
     JobTaken {
-        /// Its number in this recording.
-        job: u64,
+        /// Its number.
+        job: JobId,
         /// When.
         now: Timestamp,
     },
     /// [`Autoscaler::take_over`].
     TookOver {
         /// The number of the job.
-        job: u64,
+        job: JobId,
     },
     /// [`Autoscaler::job_failed`].
     JobFailed {
+        /// The number of the job.
+        job: JobId,
         /// When.
         now: Timestamp,
     },
@@ -100,22 +104,6 @@ pub trait Sink: Send + Sync {
 pub struct Recorded {
     autoscaler: Autoscaler,
     sink: Option<Box<dyn Sink>>,
-    jobs: u64,
-}
-
-/// A job of a recorded autoscaler, with its number.
-#[derive(Debug)]
-pub struct Numbered<T> {
-    /// The job, or what it came to.
-    pub work: T,
-    number: u64,
-}
-
-impl Numbered<Job> {
-    /// Fits or simulates, and keeps the number under which the recording knows the result.
-    pub fn run(self) -> Numbered<Done> {
-        Numbered { work: self.work.run(), number: self.number }
-    }
 }
 
 impl std::fmt::Debug for Recorded {
@@ -139,7 +127,7 @@ impl Recorded {
         if let Some(sink) = &mut sink {
             sink.write(&Call::Restored { setup: Box::new(setup.clone()), saved: Box::new(saved.clone()) });
         }
-        Self { autoscaler: Autoscaler::restore(setup, saved), sink, jobs: 0 }
+        Self { autoscaler: Autoscaler::restore(setup, saved), sink }
     }
 
     /// Whether the recording is full: a new one begins with a new autoscaler, restored from this one.
@@ -178,24 +166,22 @@ impl Recorded {
     }
 
     /// [`Autoscaler::take_job`].
-    pub fn take_job(&mut self, now: Timestamp) -> Option<Numbered<Job>> {
-        let work = self.autoscaler.take_job(now)?;
-        let number = self.jobs;
-        self.jobs += 1;
-        self.note(|| Call::JobTaken { job: number, now });
-        Some(Numbered { work, number })
+    pub fn take_job(&mut self, now: Timestamp) -> Option<Job> {
+        let job = self.autoscaler.take_job(now)?;
+        self.note(|| Call::JobTaken { job: job.id(), now });
+        Some(job)
     }
 
     /// [`Autoscaler::take_over`].
-    pub fn take_over(&mut self, done: Numbered<Done>) {
-        self.note(|| Call::TookOver { job: done.number });
-        self.autoscaler.take_over(done.work);
+    pub fn take_over(&mut self, done: Done) {
+        self.note(|| Call::TookOver { job: done.id() });
+        self.autoscaler.take_over(done);
     }
 
     /// [`Autoscaler::job_failed`].
-    pub fn job_failed(&mut self, now: Timestamp) {
-        self.note(|| Call::JobFailed { now });
-        self.autoscaler.job_failed(now);
+    pub fn job_failed(&mut self, job: JobId, now: Timestamp) {
+        self.note(|| Call::JobFailed { job, now });
+        self.autoscaler.job_failed(job, now);
     }
 
     /// [`Autoscaler::step`].
@@ -238,7 +224,7 @@ pub struct Replayed {
 #[derive(Debug, Default)]
 pub struct Replay {
     autoscaler: Option<Autoscaler>,
-    jobs: std::collections::BTreeMap<u64, Job>,
+    jobs: std::collections::BTreeMap<JobId, Job>,
 }
 
 impl Replay {
@@ -263,15 +249,17 @@ impl Replay {
             }
             Call::HistoryFailed { metric, absence, now } => autoscaler.history_failed(metric, absence, now),
             Call::JobTaken { job, now } => {
-                let taken =
-                    autoscaler.take_job(now).ok_or_else(|| format!("job {job} isn't due at {now}"))?;
-                self.jobs.insert(job, taken);
+                let taken = autoscaler.take_job(now).filter(|taken| taken.id() == job);
+                self.jobs.insert(job, taken.ok_or_else(|| format!("{job:?} isn't due at {now}"))?);
             }
             Call::TookOver { job } => {
-                let taken = self.jobs.remove(&job).ok_or_else(|| format!("job {job} wasn't taken"))?;
+                let taken = self.jobs.remove(&job).ok_or_else(|| format!("{job:?} wasn't taken"))?;
                 autoscaler.take_over(taken.run());
             }
-            Call::JobFailed { now } => autoscaler.job_failed(now),
+            Call::JobFailed { job, now } => {
+                self.jobs.remove(&job);
+                autoscaler.job_failed(job, now);
+            }
             Call::Stepped { inputs, now, target, decided: then } => {
                 let decided = autoscaler.step(&inputs, now);
                 let same = fingerprint(&decided) == then;

@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use series::{Absence, Forecast, NoForecast, NoForecastReason, Packed, Sample, Series, time};
 
 use crate::autoscaler::ForecastState;
-
 use crate::fit::{Due, Fit, FitJob, From, Grid, Slot};
+use crate::job::JobId;
 use crate::prepared::Prepared;
+use crate::queue_flow::QueueFlow;
 
 /// Measurements up to this far apart come from a slow scrape, whose slots without one are no gaps: five minutes, and as
 /// much as a scrape may be late.
@@ -44,6 +45,19 @@ pub struct SignalSpec {
     pub prepared: Option<Arc<Prepared>>,
 }
 
+impl SignalSpec {
+    /// Whether both are the same source, and are learned the same way.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let learned = |spec: &Self| {
+            let Settings { step, horizon, history, time_zone, excluded, .. } =
+                spec.settings.clone().in_range();
+            (step, horizon, history, time_zone, excluded)
+        };
+        (&self.identity, self.keeps_history) == (&other.identity, other.keeps_history)
+            && learned(self) == learned(other)
+    }
+}
+
 /// What is known of a signal's past.
 #[derive(Clone, Debug)]
 enum Past {
@@ -58,6 +72,10 @@ enum Past {
 pub(crate) struct Signal {
     pub(crate) spec: SignalSpec,
     grid: Grid,
+    /// Whether it is forecast; else only its history is kept, for simulations.
+    forecasts: bool,
+    /// The last looks at the queue, where it is one.
+    pub(crate) flow: QueueFlow,
     /// Complete slots, as long as the forecaster learns from.
     history: Packed,
     /// The last days by the minute, where a slot is longer.
@@ -80,8 +98,8 @@ enum Waiting {
     Nothing,
     /// To be taken by whoever runs it.
     Due(Box<FitJob>),
-    /// Taken; the slots since.
-    Running(Vec<Slot>),
+    /// Taken under this number; the slots since.
+    Running(JobId, Vec<Slot>),
 }
 
 /// The slots that are under way: that of the forecast, and the minute.
@@ -119,23 +137,48 @@ impl Open {
 }
 
 impl Signal {
-    pub(crate) fn new(spec: SignalSpec, grid: Grid) -> Self {
+    pub(crate) fn new(spec: SignalSpec, grid: Grid, forecasts: bool) -> Self {
         let settings = spec.settings.clone().in_range();
         let past = if spec.keeps_history { Past::Wanted(Timestamp::MIN, None) } else { Past::Known };
+        let from_nothing = forecasts && !spec.keeps_history && spec.prepared.is_none();
         Self {
             grid,
+            forecasts,
+            flow: QueueFlow::default(),
             history: Packed::new(settings.step),
             minutes: (settings.step > MINUTE).then(|| Packed::new(MINUTE)),
             open: OpenSlots::default(),
             last: None,
             past,
-            forecaster: (!spec.keeps_history && spec.prepared.is_none())
-                .then(|| Box::new(Forecaster::new(settings.clone()))),
+            forecaster: from_nothing.then(|| Box::new(Forecaster::new(settings.clone()))),
             waiting: Waiting::Nothing,
             kept: None,
             cached: None,
             spec: SignalSpec { settings, ..spec },
         }
+    }
+
+    /// The signal of `spec`, which goes on where one of the same source was. Where it is forecast otherwise, what was
+    /// measured stays, as far as nobody else keeps it.
+    pub(crate) fn succeed(before: Option<Self>, spec: SignalSpec, grid: Grid, forecasts: bool) -> Self {
+        let mut new = Self::new(spec, grid, forecasts);
+        let Some(before) = before else { return new };
+        if before.is_like(&new) {
+            return before;
+        }
+        let same_grid = before.step() == new.step();
+        new.flow = before.flow;
+        if !new.spec.keeps_history && same_grid {
+            (new.history, new.minutes) = (before.history, before.minutes);
+            (new.open, new.last) = (before.open, before.last);
+            new.learn(new.history.end());
+        }
+        new
+    }
+
+    /// Whether the other measures the same and learns the same way.
+    fn is_like(&self, other: &Self) -> bool {
+        (self.grid, self.forecasts) == (other.grid, other.forecasts) && self.spec.is_like(&other.spec)
     }
 
     fn step(&self) -> Duration {
@@ -169,18 +212,21 @@ impl Signal {
             fill(&mut filled, minutes.unwrap_or(history), kept, MINUTES_KEPT);
             self.minutes = Some(filled);
         }
-        self.begin_anew(now);
+        self.learn(now);
     }
 
     /// A forecaster is to be made from the history up to the last time on the grid, and of what came since.
-    fn begin_anew(&mut self, now: Timestamp) {
-        if self.spec.prepared.is_some() {
-            return;
-        }
+    fn learn(&mut self, now: Timestamp) {
         let until = self.grid.last_anew(now);
         let slots = self.history.between(until, self.history.end()).iter().collect();
-        let from = From::History(self.history.clone(), until, Box::new(self.spec.settings.clone()));
-        self.waiting = Waiting::Due(Box::new(FitJob { grid: self.grid, from, slots }));
+        self.fit(From::History(self.history.clone(), until, Box::new(self.spec.settings.clone())), slots);
+    }
+
+    /// A fit is due, and then the slots that came since.
+    fn fit(&mut self, from: From, slots: Vec<Slot>) {
+        if self.forecasts && self.spec.prepared.is_none() {
+            self.waiting = Waiting::Due(Box::new(FitJob { grid: self.grid, from, slots }));
+        }
     }
 
     /// History couldn't be read.
@@ -225,7 +271,7 @@ impl Signal {
     fn feed(&mut self, slots: &[Slot]) {
         match &mut self.waiting {
             Waiting::Due(job) => job.slots.extend_from_slice(slots),
-            Waiting::Running(since) => since.extend_from_slice(slots),
+            Waiting::Running(_, since) => since.extend_from_slice(slots),
             Waiting::Nothing => return self.advance(slots),
         }
         if let Some(forecaster) = &mut self.forecaster {
@@ -240,20 +286,17 @@ impl Signal {
         let Some(forecaster) = &mut self.forecaster else { return };
         let (fed, due) = self.grid.feed(forecaster, slots);
         let rest = &slots[fed..];
-        let Some(due) = due else { return };
         let from = match due {
-            Due::Refit => From::Forecaster(forecaster.clone()),
-            Due::Anew => {
-                let until = slots
-                    .get(fed.wrapping_sub(1))
-                    .map_or(Timestamp::MIN, |(begin, _)| time::after(*begin, self.spec.settings.step));
+            None => return,
+            Some(Due::Refit) => From::Forecaster(forecaster.clone()),
+            Some(Due::Anew(until)) => {
                 From::History(self.history.clone(), until, Box::new(self.spec.settings.clone()))
             }
         };
         for (begin, value) in rest {
             forecaster.observe_slot(*begin, *value);
         }
-        self.waiting = Waiting::Due(Box::new(FitJob { grid: self.grid, from, slots: rest.to_vec() }));
+        self.fit(from, rest.to_vec());
     }
 
     /// Whether a fit is due; whether it's the first one.
@@ -261,11 +304,11 @@ impl Signal {
         matches!(self.waiting, Waiting::Due(_)).then_some(self.forecaster.is_none())
     }
 
-    /// Takes the fit that is due.
-    pub(crate) fn take_job(&mut self) -> Option<FitJob> {
+    /// Takes the fit that is due, under this number.
+    pub(crate) fn take_job(&mut self, id: JobId) -> Option<FitJob> {
         match std::mem::take(&mut self.waiting) {
             Waiting::Due(job) => {
-                self.waiting = Waiting::Running(job.slots.clone());
+                self.waiting = Waiting::Running(id, job.slots.clone());
                 Some(*job)
             }
             other => {
@@ -275,9 +318,14 @@ impl Signal {
         }
     }
 
-    /// Takes over a forecaster that was fitted. One that nobody waits for any more is left out.
+    /// Whether the fit that was taken under this number is still wanted.
+    pub(crate) fn waits_for(&self, id: JobId) -> bool {
+        matches!(self.waiting, Waiting::Running(of, _) if of == id)
+    }
+
+    /// Takes over the forecaster that it waits for.
     pub(crate) fn take_over(&mut self, fit: Fit) {
-        let Waiting::Running(slots) = std::mem::take(&mut self.waiting) else { return };
+        let Waiting::Running(_, slots) = std::mem::take(&mut self.waiting) else { return };
         self.forecaster = Some(fit.forecaster);
         self.cached = None;
         self.advance(slots.get(fit.fed..).unwrap_or_default());
@@ -285,10 +333,8 @@ impl Signal {
 
     /// The job was lost: what it should have given is due again.
     pub(crate) fn give_up_job(&mut self, now: Timestamp) {
-        if matches!(self.waiting, Waiting::Running(_)) {
-            self.waiting = Waiting::Nothing;
-            self.begin_anew(now);
-        }
+        self.waiting = Waiting::Nothing;
+        self.learn(now);
     }
 
     /// How the forecast stands: made once a slot.
@@ -348,14 +394,6 @@ impl Signal {
         if let Some(forecaster) = &mut self.forecaster {
             forecaster.observe_replicas(f64::from(replicas));
         }
-    }
-
-    /// Whether this is the signal of `spec`.
-    pub(crate) fn is_of(&self, spec: &SignalSpec) -> bool {
-        let settings = |s: &Settings| (s.step, s.horizon, s.history, s.time_zone.clone(), s.excluded.clone());
-        self.spec.identity == spec.identity
-            && self.spec.keeps_history == spec.keeps_history
-            && settings(&self.spec.settings) == settings(&spec.settings.clone().in_range())
     }
 
     /// Whether there is a forecaster that can be asked.

@@ -7,8 +7,7 @@ mod world;
 
 use std::sync::{Arc, Mutex};
 
-use autoscaler::{Call, Numbered, Recorded, Replay, Saved, Sink};
-use autoscaler::{Done, Job};
+use autoscaler::{Applied, Call, Job, Recorded, Replay, Saved, Sink};
 use world::{DAY, TICK, Workload, at, history, setup};
 
 const STEP: i64 = 300;
@@ -31,7 +30,7 @@ fn sink(lines: &Arc<Mutex<Vec<String>>>) -> Box<dyn Sink> {
 
 /// Runs from `from` to `to`; every job comes back four ticks late, and each third one is lost.
 fn live(recorded: &mut Recorded, workload: &mut Workload, from: i64, to: i64) {
-    let mut under_way: Vec<(i64, Numbered<Job>)> = Vec::new();
+    let mut under_way: Vec<(i64, Job)> = Vec::new();
     let mut taken = 0;
     for second in (from..to).step_by(TICK as usize) {
         let (due, later): (Vec<_>, Vec<_>) = under_way.into_iter().partition(|(at, _)| *at <= second);
@@ -39,10 +38,9 @@ fn live(recorded: &mut Recorded, workload: &mut Workload, from: i64, to: i64) {
         for (_, job) in due {
             taken += 1;
             if taken % 3 == 0 {
-                recorded.job_failed(at(second));
+                recorded.job_failed(job.id(), at(second));
             } else {
-                let done: Numbered<Done> = job.run();
-                recorded.take_over(done);
+                recorded.take_over(job.run());
             }
         }
         let outage = (DAY / 3..DAY / 3 + 1_200).contains(&(second % DAY));
@@ -97,5 +95,5 @@ fn a_recording_that_was_changed_is_noticed() {
         differ += usize::from(replay.call(call).unwrap().is_some_and(|r| !r.same));
     }
     assert!(differ > 0);
-    assert!(Replay::default().call(Call::JobFailed { now: at(0) }).is_err());
+    assert!(Replay::default().call(Call::Applied { now: at(0), applied: Applied::Unknown }).is_err());
 }

@@ -4,9 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use autoscaler::{
-    Autoscaler, Done, ForecastState, Inputs, Job, MetricInput, Prepared, Setup, SignalSpec, Simulation,
-};
+use autoscaler::{Autoscaler, ForecastState, Inputs, MetricInput, Prepared, Setup, SignalSpec, Work};
 use decide::Policy;
 use forecast::{HorizonScore, Settings, Standing};
 use jiff::Timestamp;
@@ -62,16 +60,13 @@ pub(crate) fn learn(load: &Load, observer: &Observer, settings: &Settings) -> Pr
 /// Does all the work that is due. Of simulations only the forecasts are wanted: what they choose depends on a policy.
 fn work_off(learner: &mut Autoscaler, prepared: &mut Prepared, now: Timestamp) {
     while let Some(job) = learner.take_job(now) {
-        let done = match job {
-            Job::Fit(..) => job.run(),
-            Job::Simulation(job) => {
-                let until = job.until();
-                for hindcast in job.hindcasts() {
-                    prepared.hindcast(until, hindcast);
-                }
-                Done::Simulation(Simulation { scores: Vec::new(), until })
+        if let Work::Simulation(simulation) = job.work() {
+            let until = simulation.until();
+            for hindcast in simulation.hindcasts() {
+                prepared.hindcast(until, hindcast);
             }
-        };
+        }
+        let done = job.without_scores().unwrap_or_else(|| job.run());
         learner.take_over(done);
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use autoscaler::{Done, Numbered, Recorded};
+use autoscaler::{Done, JobId, Recorded};
 use jiff::Timestamp;
 use series::{Absence, AbsenceReason, Aggregate, Sample, Series, resample, time};
 use sources::Source;
@@ -26,17 +26,27 @@ pub(crate) struct FitPool {
     metrics: Metrics,
 }
 
+/// A metric of a policy: its name, and what it is measured by. What comes back for a metric that is measured otherwise by
+/// then is left out.
+pub(crate) type MetricId = (String, String);
+
 /// What came of work in the background.
 #[derive(Debug)]
 pub(crate) enum Arrival {
-    /// The history of the metric with this index, and the last days of it by the minute.
-    History(usize, Result<(Series, Option<Series>), Absence>),
-    /// A job's result; `None` where it was lost.
-    Job(Box<Option<Numbered<Done>>>),
+    /// The history of a metric, and the last days of it by the minute.
+    History(MetricId, Result<(Series, Option<Series>), Absence>),
+    /// A job's result.
+    Done(Box<Done>),
+    /// A job was lost.
+    Lost(JobId),
 }
 
 /// Where results wait for the next look.
 pub(crate) type Inbox = Arc<Mutex<Vec<Arrival>>>;
+
+fn put(inbox: &Inbox, arrival: Arrival) {
+    inbox.lock().unwrap_or_else(PoisonError::into_inner).push(arrival);
+}
 
 impl FitPool {
     /// At most `fits` jobs at the same time, and a few more that fetch their history.
@@ -48,15 +58,16 @@ impl FitPool {
     pub(crate) fn take_over(
         autoscaler: &mut Recorded,
         inbox: &Inbox,
-        reading: &mut Vec<usize>,
+        reading: &mut Vec<MetricId>,
         now: Timestamp,
     ) -> Vec<(usize, Series)> {
         let mut histories = Vec::new();
         let arrived = std::mem::take(&mut *inbox.lock().unwrap_or_else(PoisonError::into_inner));
         for arrival in arrived {
             match arrival {
-                Arrival::History(metric, history) => {
-                    reading.retain(|m| *m != metric);
+                Arrival::History(id, history) => {
+                    reading.retain(|known| *known != id);
+                    let Some(metric) = autoscaler.setup().metric(&id.0, &id.1) else { continue };
                     match history {
                         Ok((history, by_minute)) => {
                             autoscaler.warm_up(metric, &history, by_minute.as_ref(), now);
@@ -65,10 +76,8 @@ impl FitPool {
                         Err(absence) => autoscaler.history_failed(metric, absence, now),
                     }
                 }
-                Arrival::Job(done) => match *done {
-                    Some(done) => autoscaler.take_over(done),
-                    None => autoscaler.job_failed(now),
-                },
+                Arrival::Done(done) => autoscaler.take_over(*done),
+                Arrival::Lost(job) => autoscaler.job_failed(job, now),
             }
         }
         histories
@@ -80,27 +89,25 @@ impl FitPool {
         autoscaler: &mut Recorded,
         sources: Option<&Sources>,
         inbox: &Inbox,
-        reading: &mut Vec<usize>,
+        reading: &mut Vec<MetricId>,
         now: Timestamp,
     ) {
+        let setup = autoscaler.setup();
         for (metric, from, to) in autoscaler.wanted_history(now) {
             let asked = sources.and_then(|s| s.all.get(metric)?.as_ref().ok()).and_then(Asked::forecastable);
-            if let Some(source) = asked
-                && !reading.contains(&metric)
-            {
-                reading.push(metric);
-                let step = autoscaler.setup().signals.get(metric).map_or(MINUTE, |s| s.settings.step);
-                tokio::spawn(self.clone().read(
-                    metric,
-                    Arc::clone(source),
-                    (from, to),
-                    step,
-                    Arc::clone(inbox),
-                ));
+            let of = setup.policy.metrics.get(metric).zip(setup.signals.get(metric));
+            if let (Some(source), Some((policy, spec))) = (asked, of) {
+                let id = (policy.name.clone(), spec.identity.clone());
+                if !reading.contains(&id) {
+                    reading.push(id.clone());
+                    let source = Arc::clone(source);
+                    let inbox = Arc::clone(inbox);
+                    tokio::spawn(self.clone().read(id, source, (from, to), spec.settings.step, inbox));
+                }
             }
         }
         if let Some(job) = autoscaler.take_job(now) {
-            let (pool, inbox) = (self.clone(), Arc::clone(inbox));
+            let (pool, inbox, id) = (self.clone(), Arc::clone(inbox), job.id());
             tokio::spawn(async move {
                 let done = match pool.fits.clone().acquire_owned().await {
                     Ok(_permit) => {
@@ -112,14 +119,14 @@ impl FitPool {
                     }
                     Err(_) => None,
                 };
-                inbox.lock().unwrap_or_else(PoisonError::into_inner).push(Arrival::Job(Box::new(done)));
+                put(&inbox, done.map_or(Arrival::Lost(id), |done| Arrival::Done(Box::new(done))));
             });
         }
     }
 
     async fn read(
         self,
-        metric: usize,
+        id: MetricId,
         source: Arc<dyn Source>,
         (from, to): (Timestamp, Timestamp),
         step: Duration,
@@ -138,7 +145,7 @@ impl FitPool {
             }
             other => other.map(|history| (history, None)),
         };
-        inbox.lock().unwrap_or_else(PoisonError::into_inner).push(Arrival::History(metric, history));
+        put(&inbox, Arrival::History(id, history));
     }
 }
 

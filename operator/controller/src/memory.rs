@@ -12,7 +12,7 @@ use series::Reading;
 use telemetry::metrics::Metrics;
 
 use crate::charts::Chart;
-use crate::fits::Inbox;
+use crate::fits::{Inbox, MetricId};
 use crate::signals::Sources;
 use crate::validate::{Intent, Invalid, Target};
 
@@ -36,7 +36,7 @@ pub(crate) struct PolicyMemory {
     /// What came of work in the background, until the next look.
     pub(crate) inbox: Inbox,
     /// The metrics whose history is being read.
-    pub(crate) reading: Vec<usize>,
+    pub(crate) reading: Vec<MetricId>,
     /// The status as the API server has it from us, and when that was written.
     pub(crate) written: Option<(AutoscalePolicyStatus, Timestamp)>,
     /// The word of the last Ready event, so that each change is announced once.

@@ -108,7 +108,7 @@ mod tests {
         };
         let key = PolicyKey::new("shop".to_owned(), "web".to_owned());
         assert!(recordings.sink(&PolicyKey::new("shop".to_owned(), "other".to_owned())).is_none());
-        let call = Call::JobFailed { now: Timestamp::UNIX_EPOCH };
+        let call = Call::Applied { now: Timestamp::UNIX_EPOCH, applied: autoscaler::Applied::Unknown };
         let lines = |name: &str| {
             let text = std::fs::read_to_string(folder.path().join(name)).unwrap_or_default();
             text.lines().count()
