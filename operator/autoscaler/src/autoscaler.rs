@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use decide::{
-    Capacity, ForecastAccuracy, ForeignWrite, History, MetricKind, MetricObservation, MetricPolicy,
-    Observation, Plan, Policy, QueueObservation, Record, Selection, Utilization, lead, plan, strategy_grid,
+    Capacity, ForecastAccuracy, ForecastUse, ForeignWrite, History, MetricKind, MetricObservation,
+    MetricPolicy, Observation, Plan, Policy, QueueObservation, Record, Selection, Utilization, lead, plan,
+    strategy_grid,
 };
 use jiff::Timestamp;
 use series::{Absence, Forecast, NoForecast, NoForecastReason, Packed, Reading, Sample, Series, time};
@@ -14,6 +15,7 @@ use series::{Absence, Forecast, NoForecast, NoForecastReason, Packed, Reading, S
 use crate::fit::Grid;
 use crate::inputs::{Inputs, MetricInput};
 use crate::job::{Done, Job, JobId, Outcome, SimulationState, Work};
+use crate::progress::Progress;
 use crate::queue_flow::{Flow, QueueInput};
 use crate::saved::Saved;
 use crate::savings::Savings;
@@ -258,23 +260,47 @@ impl Autoscaler {
         }
     }
 
+    /// How far learning from the known past got.
+    pub fn progress(&self, now: Timestamp) -> Progress {
+        let until = self.grid.last_anew(now);
+        let simulated = || {
+            let metrics = self.setup.policy.metrics.iter().zip(&self.signals).enumerate();
+            metrics.filter(|(i, _)| self.setup.is_simulated(*i)).map(|(_, (metric, signal))| (metric, signal))
+        };
+        let names = |wanted: &dyn Fn(&Signal) -> bool| -> Vec<String> {
+            simulated().filter(|(_, signal)| wanted(signal)).map(|(metric, _)| metric.name.clone()).collect()
+        };
+        if self.setup.policy.forecast == ForecastUse::Off {
+            return Progress::Off("forecasts are switched off");
+        }
+        if simulated().next().is_none() {
+            return Progress::Off("no metric says what one replica carries: every target is a Value");
+        }
+        if let SimulationState::Until(known) = self.simulation
+            && known >= until
+        {
+            return Progress::Simulated(known);
+        }
+        let (unread, unfitted) = (names(&|s| !s.knows_history()), names(&|s| !s.is_learned()));
+        if !unread.is_empty() {
+            return Progress::ReadingHistory(unread);
+        }
+        if !unfitted.is_empty() {
+            return Progress::Fitting(unfitted);
+        }
+        let short = |signal: &Signal| signal.history().is_empty() || signal.history().end() < until;
+        if let Some((metric, _)) = simulated().find(|(_, signal)| short(signal)) {
+            return Progress::TooLittleHistory(metric.name.clone());
+        }
+        match simulated().find(|(metric, _)| !self.knows_capacity(metric)) {
+            Some((metric, _)) => Progress::LearningCapacity(metric.name.clone()),
+            None => Progress::Simulating,
+        }
+    }
+
     /// Simulations lie on the grid of the fits that are made anew, and follow them.
     fn simulation_is_due(&self, now: Timestamp) -> bool {
-        let until = self.grid.last_anew(now);
-        let is_new = match self.simulation {
-            SimulationState::Never => true,
-            SimulationState::Running(_) => false,
-            SimulationState::Until(known) => known < until,
-        };
-        let mut simulated = (0..self.signals.len()).filter(|i| self.setup.is_simulated(*i)).peekable();
-        is_new
-            && simulated.peek().is_some()
-            && simulated.all(|i| {
-                let signal = &self.signals[i];
-                let known = signal.history().end() >= until && !signal.history().is_empty();
-                let learned = signal.has_forecaster() || !self.setup.is_forecast(i);
-                known && learned && self.knows_capacity(&self.setup.policy.metrics[i])
-            })
+        !matches!(self.simulation, SimulationState::Running(_)) && self.progress(now) == Progress::Simulating
     }
 
     /// Whether a workload can be simulated under a metric: what a consumer finishes has no value to begin with.
@@ -462,9 +488,11 @@ impl Autoscaler {
         }
     }
 
-    /// The history of a metric whose source keeps none, in slots of a quarter of an hour: what is kept elsewhere of it.
-    pub fn profile(&self, metric: usize) -> Option<Packed> {
-        self.signals.get(metric).filter(|s| !s.spec.keeps_history).map(Signal::profile)
+    /// The histories that no source keeps, by the identity of the metric, in slots of [`PROFILE_STEP`](crate::PROFILE_STEP)
+    /// over two weeks.
+    pub fn profiles(&self) -> Vec<(String, Packed)> {
+        let kept = |signal: &Signal| Some((signal.spec.identity.clone(), signal.profile()?));
+        self.signals.iter().filter_map(kept).collect()
     }
 
     /// What is selected, and on which evidence.

@@ -21,8 +21,8 @@ const SLOWEST_SCRAPE: Duration = Duration::from_secs(330);
 pub(crate) const MINUTE: Duration = Duration::from_mins(1);
 /// Days that are simulated, and one in which the last fit was.
 const MINUTES_KEPT: usize = 8 * 1_440;
-/// What is kept of a history that its source doesn't keep: two weeks, below 4 KiB.
-const PROFILE_STEP: Duration = Duration::from_mins(15);
+/// What is kept of a history that its source doesn't keep: two weeks in slots of this length, below 4 KiB.
+pub const PROFILE_STEP: Duration = Duration::from_mins(15);
 const PROFILE_SLOTS: usize = 14 * 96;
 /// How long a forecast of before a restart counts: as long as one that is renewed no more.
 const KEPT_FOR: Duration = Duration::from_mins(10);
@@ -38,7 +38,8 @@ pub struct SignalSpec {
     pub identity: String,
     /// How it is forecast.
     pub settings: Settings,
-    /// Whether its source keeps history that can be asked for.
+    /// Whether its source keeps history. Where it doesn't, [`Autoscaler::profiles`](crate::Autoscaler::profiles) is to be
+    /// kept elsewhere, and given back as history after a restart.
     pub keeps_history: bool,
     /// Forecasts that were made before; then nothing is fitted.
     #[serde(skip)]
@@ -139,8 +140,6 @@ impl Open {
 impl Signal {
     pub(crate) fn new(spec: SignalSpec, grid: Grid, forecasts: bool) -> Self {
         let settings = spec.settings.clone().in_range();
-        let past = if spec.keeps_history { Past::Wanted(Timestamp::MIN, None) } else { Past::Known };
-        let from_nothing = forecasts && !spec.keeps_history && spec.prepared.is_none();
         Self {
             grid,
             forecasts,
@@ -149,8 +148,8 @@ impl Signal {
             minutes: (settings.step > MINUTE).then(|| Packed::new(MINUTE)),
             open: OpenSlots::default(),
             last: None,
-            past,
-            forecaster: from_nothing.then(|| Box::new(Forecaster::new(settings.clone()))),
+            past: Past::Wanted(Timestamp::MIN, None),
+            forecaster: None,
             waiting: Waiting::Nothing,
             kept: None,
             cached: None,
@@ -170,8 +169,10 @@ impl Signal {
         new.flow = before.flow;
         if !new.spec.keeps_history && same_grid {
             (new.history, new.minutes) = (before.history, before.minutes);
-            (new.open, new.last) = (before.open, before.last);
-            new.learn(new.history.end());
+            (new.open, new.last, new.past) = (before.open, before.last, before.past);
+            if matches!(new.past, Past::Known) {
+                new.learn(new.history.end());
+            }
         }
         new
     }
@@ -206,10 +207,10 @@ impl Signal {
         self.past = Past::Known;
         let (step, keep) = (self.step(), self.slots_kept());
         let live = std::mem::replace(&mut self.history, Packed::new(step));
-        fill(&mut self.history, history, live, keep);
+        fill(&mut self.history, history, live, keep, now);
         if let Some(kept) = self.minutes.take() {
             let mut filled = Packed::new(MINUTE);
-            fill(&mut filled, minutes.unwrap_or(history), kept, MINUTES_KEPT);
+            fill(&mut filled, minutes.unwrap_or(history), kept, MINUTES_KEPT, now);
             self.minutes = Some(filled);
         }
         self.learn(now);
@@ -396,17 +397,27 @@ impl Signal {
         }
     }
 
-    /// Whether there is a forecaster that can be asked.
-    pub(crate) fn has_forecaster(&self) -> bool {
-        self.forecaster.is_some() || self.spec.prepared.is_some()
+    /// Whether its history was given, or there is none.
+    pub(crate) fn knows_history(&self) -> bool {
+        matches!(self.past, Past::Known)
     }
 
-    /// Two weeks in slots of a quarter of an hour.
-    pub(crate) fn profile(&self) -> Packed {
+    /// Whether there is a forecaster that can be asked, or none is wanted.
+    pub(crate) fn is_learned(&self) -> bool {
+        self.forecaster.is_some() || self.spec.prepared.is_some() || !self.forecasts
+    }
+
+    /// What is to be kept of the history elsewhere, where its source keeps none: two weeks in slots of a quarter of an hour.
+    /// Nothing before what was kept is known: it would be lost.
+    pub(crate) fn profile(&self) -> Option<Packed> {
+        let known = !self.spec.keeps_history && matches!(self.past, Past::Known) && !self.history.is_empty();
+        if !known {
+            return None;
+        }
         let factor = PROFILE_STEP.as_secs() / self.step().as_secs().max(1);
-        let mut profile = self.history.coarsened(usize::try_from(factor).unwrap_or(1));
+        let mut profile = self.history.coarsened(u32::try_from(factor).unwrap_or(1));
         profile.keep_last(PROFILE_SLOTS);
-        profile
+        Some(profile).filter(|profile| !profile.is_empty())
     }
 
     /// Complete slots, oldest first.
@@ -420,13 +431,15 @@ impl Signal {
     }
 }
 
-/// `live` on top of `history`, in which what was measured live wins.
-fn fill(into: &mut Packed, history: &Series, live: Packed, keep: usize) {
+/// `live` on top of `history`, in which what was measured live wins. Of slots that are longer than these, the part up to
+/// `now` counts.
+fn fill(into: &mut Packed, history: &Series, live: Packed, keep: usize, now: Timestamp) {
     let step = into.step();
     let theirs = history.step();
     let grid = history.coarsen((step.as_secs() / theirs.as_secs().max(1)).max(1) as usize);
     let repeat = (theirs.as_secs() / step.as_secs().max(1)).max(1);
-    let live_from = if live.is_empty() { Timestamp::MAX } else { live.start() };
+    let ended = time::align(now, step);
+    let live_from = if live.is_empty() { ended } else { live.start().min(ended) };
     for (begin, value) in grid.iter() {
         for part in 0..repeat {
             let begin = time::after(begin, step * u32::try_from(part).unwrap_or(u32::MAX));

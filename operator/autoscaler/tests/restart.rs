@@ -69,6 +69,43 @@ fn after_a_restart_everything_is_as_it_was() {
 }
 
 #[test]
+fn what_no_source_keeps_is_given_back_after_a_restart() {
+    let mut alone = setup(STEP);
+    alone.signals[0].keeps_history = false;
+    let mut old = Autoscaler::new(alone.clone());
+    assert_eq!(old.profiles(), [], "what was kept isn't known yet, and must not be overwritten");
+    old.warm_up(0, &history(-15 * DAY, 0, STEP), None, at(0));
+    world::work_off(&mut old, 0);
+    let mut workload = world::Workload::new(10);
+    let killed = DAY / 2;
+    let mut theirs = None;
+    for second in (0..killed).step_by(TICK as usize) {
+        theirs = Some(tick(&mut old, &mut workload, second));
+    }
+
+    let mut kept = old.profiles();
+    let (identity, profile) = kept.remove(0);
+    let text = serde_json::to_string(&profile).unwrap();
+    assert!(identity == "a" && text.len() <= 4_096, "{} bytes of {identity}", text.len());
+    let profile: series::Packed = serde_json::from_str(&text).unwrap();
+    let weeks = profile.between(profile.start(), profile.end());
+    assert!(weeks.len() >= 14 * 96, "{} slots", weeks.len());
+
+    let mut new = Autoscaler::restore(alone, stored(&old.saved()));
+    assert_eq!(new.wanted_history(at(killed)).len(), 1);
+    new.warm_up(0, &weeks, None, at(killed));
+    world::work_off(&mut new, killed);
+    let ours = tick(&mut new, &mut workload, killed);
+    let median = |decided: &autoscaler::Decided| {
+        let forecast = decided.forecasts[0].forecast.as_ref().unwrap();
+        forecast.quantile(11, 0.5).unwrap()
+    };
+    let (ours, theirs) = (median(&ours), median(&theirs.unwrap()));
+    assert!((ours / theirs - 1.0).abs() < 0.05, "{ours} and {theirs} an hour ahead");
+    assert!(new.selection().evidence.is_some_and(|e| e.score.days > 6.0), "{:?}", new.selection());
+}
+
+#[test]
 fn another_version_is_dropped_and_not_misread() {
     let (old, _) = run(setup(STEP), STEP, 3_600);
     let mut value = serde_json::to_value(old.saved()).unwrap();

@@ -250,14 +250,9 @@ fn cell(scene: &Scene, ours: &Score, frontier: &[Point], known: &[Known]) -> Opt
 }
 
 fn told(s: &decide::Score) -> String {
-    let f = s.strategy.forecast.map_or_else(String::new, |f| {
-        format!("q{} x{} correction {}", f.quantile, f.margin, f.level_correction)
-    });
     format!(
-        "x{} {f} window {}s trend {}: {:.3} % at {:.2} replicas, {:.0} changes, {:.1} reversals",
-        s.strategy.headroom,
-        s.strategy.down_stabilization.as_secs(),
-        s.strategy.trend_weight,
+        "{}: {:.3} % at {:.2} replicas, {:.0} changes, {:.1} reversals",
+        s.strategy,
         s.violation * 100.0,
         s.replicas,
         s.changes,

@@ -20,6 +20,7 @@ use crate::lease::Leadership;
 use crate::memory::Memory;
 use crate::owners::Hpas;
 use crate::pods::Pods;
+use crate::profiles::{Profiles, Store};
 use crate::recordings::Recordings;
 use crate::secrets::Secrets;
 use crate::target::Targets;
@@ -39,6 +40,8 @@ pub struct Settings {
     pub pods_per_minute: Option<u32>,
     /// The longest one reading may take.
     pub deadline: Duration,
+    /// Where histories are kept that no source keeps; nowhere where `None`, and then they end with the process.
+    pub store: Option<Store>,
     /// What is recorded of policies, and where; nothing where `None`.
     pub recordings: Option<Recordings>,
     /// The name of this instance.
@@ -57,6 +60,7 @@ impl Settings {
             concurrency: 32,
             pods_per_minute: None,
             deadline: Duration::from_secs(10),
+            store: None,
             recordings: None,
             instance: instance.into(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -76,6 +80,7 @@ pub(crate) struct Context {
     pub(crate) claims: Claims,
     pub(crate) memory: Memory,
     pub(crate) fits: FitPool,
+    pub(crate) profiles: Profiles,
     pub(crate) budget: Budget,
     pub(crate) metrics: Metrics,
     pub(crate) recorder: Recorder,
@@ -109,6 +114,7 @@ impl Context {
             }),
             metrics.clone(),
         );
+        let profiles = Profiles::new(&client, settings.store.as_ref());
         Self {
             targets: Targets::new(client.clone()),
             secrets: Secrets::new(client.clone()),
@@ -117,7 +123,8 @@ impl Context {
             hpas: Hpas::default(),
             claims: Claims::default(),
             memory: Memory::default(),
-            fits: FitPool::new(2, metrics.clone()),
+            fits: FitPool::new(2, profiles.clone(), metrics.clone()),
+            profiles,
             budget: Budget::new(settings.pods_per_minute, Timestamp::now()),
             recorder: Recorder::new(client.clone(), reporter),
             client,

@@ -11,7 +11,8 @@ use sources::Source;
 use telemetry::metrics::{Metrics, Outcome};
 use tokio::sync::Semaphore;
 
-use crate::signals::{Asked, Sources};
+use crate::memory::PolicyMemory;
+use crate::profiles::Profiles;
 
 /// Slots of a minute, for what is simulated of a longer step.
 const MINUTE: Duration = Duration::from_mins(1);
@@ -21,6 +22,7 @@ const DAYS_BY_MINUTE: u64 = 7;
 /// What all policies share.
 #[derive(Clone)]
 pub(crate) struct FitPool {
+    profiles: Profiles,
     fits: Arc<Semaphore>,
     reads: Arc<Semaphore>,
     metrics: Metrics,
@@ -50,8 +52,9 @@ fn put(inbox: &Inbox, arrival: Arrival) {
 
 impl FitPool {
     /// At most `fits` jobs at the same time, and a few more that fetch their history.
-    pub(crate) fn new(fits: usize, metrics: Metrics) -> Self {
-        Self { fits: Arc::new(Semaphore::new(fits.max(1))), reads: Arc::new(Semaphore::new(4)), metrics }
+    pub(crate) fn new(fits: usize, profiles: Profiles, metrics: Metrics) -> Self {
+        let (fits, reads) = (Arc::new(Semaphore::new(fits.max(1))), Arc::new(Semaphore::new(4)));
+        Self { profiles, fits, reads, metrics }
     }
 
     /// Takes what has arrived over; the histories among it, by metric.
@@ -84,26 +87,23 @@ impl FitPool {
     }
 
     /// Starts what is due. Returns at once.
-    pub(crate) fn tend(
-        &self,
-        autoscaler: &mut Recorded,
-        sources: Option<&Sources>,
-        inbox: &Inbox,
-        reading: &mut Vec<MetricId>,
-        now: Timestamp,
-    ) {
+    pub(crate) fn tend(&self, memory: &mut PolicyMemory, now: Timestamp) {
+        let PolicyMemory { uid, autoscaler: Some(autoscaler), sources, inbox, reading, .. } = memory else {
+            return;
+        };
         let setup = autoscaler.setup();
         for (metric, from, to) in autoscaler.wanted_history(now) {
-            let asked = sources.and_then(|s| s.all.get(metric)?.as_ref().ok()).and_then(Asked::forecastable);
             let of = setup.policy.metrics.get(metric).zip(setup.signals.get(metric));
-            if let (Some(source), Some((policy, spec))) = (asked, of) {
-                let id = (policy.name.clone(), spec.identity.clone());
-                if !reading.contains(&id) {
-                    reading.push(id.clone());
-                    let source = Arc::clone(source);
-                    let inbox = Arc::clone(inbox);
-                    tokio::spawn(self.clone().read(id, source, (from, to), spec.settings.step, inbox));
-                }
+            let asked = sources.as_ref().and_then(|s| s.all.get(metric)?.as_ref().ok());
+            let (Some((policy, spec)), Some(asked)) = (of, asked) else { continue };
+            let past = match asked.forecastable() {
+                Some(source) => Kept::BySource(Arc::clone(source), from, to, spec.settings.step),
+                None => Kept::ByUs(uid.clone(), spec.identity.clone()),
+            };
+            let id = (policy.name.clone(), spec.identity.clone());
+            if !reading.contains(&id) {
+                reading.push(id.clone());
+                tokio::spawn(self.clone().read(id, past, Arc::clone(inbox)));
             }
         }
         if let Some(job) = autoscaler.take_job(now) {
@@ -124,29 +124,37 @@ impl FitPool {
         }
     }
 
-    async fn read(
-        self,
-        id: MetricId,
-        source: Arc<dyn Source>,
-        (from, to): (Timestamp, Timestamp),
-        step: Duration,
-        inbox: Inbox,
-    ) {
+    async fn read(self, id: MetricId, past: Kept, inbox: Inbox) {
         let history = match self.reads.acquire().await {
-            Ok(_permit) => read_series(source.as_ref(), from, to, step).await,
+            Ok(_permit) => self.history(past).await,
             Err(_) => Err(Absence::new(AbsenceReason::NotYetRead, "Foresail ends")),
         };
-        let history = match history {
-            Ok(history) if step > MINUTE => {
+        put(&inbox, Arrival::History(id, history));
+    }
+
+    async fn history(&self, past: Kept) -> Result<(Series, Option<Series>), Absence> {
+        match past {
+            Kept::ByUs(uid, identity) => Ok((self.profiles.read(&uid, &identity).await?, None)),
+            Kept::BySource(source, from, to, step) => {
+                let history = read_series(source.as_ref(), from, to, step).await?;
+                if step <= MINUTE {
+                    return Ok((history, None));
+                }
                 let since = time::before(to, Duration::from_hours(24 * DAYS_BY_MINUTE));
                 // Without it the slots do: the history itself is there.
                 let by_minute = read_series(source.as_ref(), since, to, MINUTE).await.ok();
                 Ok((history, by_minute))
             }
-            other => other.map(|history| (history, None)),
-        };
-        put(&inbox, Arrival::History(id, history));
+        }
     }
+}
+
+/// Where a metric's past is to be read.
+enum Kept {
+    /// From its source: from, to, and the step.
+    BySource(Arc<dyn Source>, Timestamp, Timestamp, Duration),
+    /// From what we kept for the policy with this UID, of the metric with this identity.
+    ByUs(String, String),
 }
 
 /// History on a grid. It is read at the ends of steps; a value at a boundary belongs to the step that ended there.

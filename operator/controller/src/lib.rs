@@ -25,6 +25,7 @@ pub mod owners;
 mod page;
 pub mod pods;
 pub mod policy_metrics;
+mod profiles;
 mod protect;
 mod queues;
 mod reconcile;
@@ -38,5 +39,6 @@ pub mod target;
 pub mod validate;
 
 pub use context::Settings;
+pub use profiles::Store;
 pub use recordings::Recordings;
 pub use runtime::{Progress, Wiring, run};

@@ -25,6 +25,7 @@ pub(crate) type Checked = (Option<i64>, Result<Arc<Intent>, Vec<Invalid>>);
 /// One policy between two looks.
 pub(crate) struct PolicyMemory {
     pub(crate) key: PolicyKey,
+    pub(crate) uid: String,
     /// What the spec of a generation means.
     pub(crate) checked: Option<Checked>,
     pub(crate) sources: Option<Sources>,
@@ -37,6 +38,8 @@ pub(crate) struct PolicyMemory {
     pub(crate) inbox: Inbox,
     /// The metrics whose history is being read.
     pub(crate) reading: Vec<MetricId>,
+    /// The slot in which the histories that no source keeps were written last.
+    pub(crate) profile_written: Option<Timestamp>,
     /// The status as the API server has it from us, and when that was written.
     pub(crate) written: Option<(AutoscalePolicyStatus, Timestamp)>,
     /// The word of the last Ready event, so that each change is announced once.
@@ -93,10 +96,11 @@ impl SignalMemory {
 }
 
 impl PolicyMemory {
-    fn new(key: PolicyKey, metrics: &Metrics) -> Self {
+    fn new(uid: String, key: PolicyKey, metrics: &Metrics) -> Self {
         Self {
             metrics: metrics.policy(key.namespace.clone(), key.name.clone()),
             key,
+            uid,
             checked: None,
             sources: None,
             signals: HashMap::new(),
@@ -104,6 +108,7 @@ impl PolicyMemory {
             autoscaler: None,
             inbox: Inbox::default(),
             reading: Vec::new(),
+            profile_written: None,
             written: None,
             announced: HashMap::new(),
             ready_chart: Chart::default(),
@@ -146,8 +151,14 @@ impl Memory {
             return Arc::clone(known);
         }
         let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
-        let fresh = || Arc::new(tokio::sync::Mutex::new(PolicyMemory::new(key.clone(), metrics)));
+        let fresh =
+            || Arc::new(tokio::sync::Mutex::new(PolicyMemory::new(uid.to_owned(), key.clone(), metrics)));
         Arc::clone(all.entry(uid.to_owned()).or_insert_with(fresh))
+    }
+
+    /// All that were looked at.
+    pub(crate) fn all(&self) -> Vec<Shared> {
+        self.all.read().unwrap_or_else(PoisonError::into_inner).values().map(Arc::clone).collect()
     }
 
     /// Whether a policy was looked at.

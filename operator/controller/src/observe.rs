@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use kube::Api;
 use kube::api::DynamicObject;
 use series::{Absence, AbsenceReason, Count, Reading, Sample};
-use sources::{QueueSource, Source};
+use sources::{Measured, QueueSource, Source};
 use telemetry::metrics::Step;
 
 use crate::actuate::FIELD_MANAGER;
@@ -125,13 +125,13 @@ async fn read_load(load: &dyn Source, utilization: Option<&dyn Source>, now: Tim
             None => None,
         }
     };
-    let (reading, used) = futures::join!(load.reading(now), used);
+    let (Measured { reading, coverage }, used) = futures::join!(load.measure(now), used);
     let (used, utilization_missing) = match used {
         Some(Ok(used)) => (Some(used), None),
         Some(Err(absence)) => (None, Some(absence)),
         None => (None, None),
     };
-    Taken { input: MetricInput { used, ..MetricInput::of(reading) }, utilization_missing }
+    Taken { input: MetricInput { used, coverage, ..MetricInput::of(reading) }, utilization_missing }
 }
 
 /// The backlog, and the arrivals that a query tells. A queue is sized on both: without the arrivals that the policy

@@ -329,7 +329,9 @@ fn decide(
         }
     }
     let decided = tracing::info_span!("decide").in_scope(|| autoscaler.step(inputs, now));
-    context.fits.tend(autoscaler, memory.sources.as_ref(), &memory.inbox, &mut memory.reading, now);
+    let place = autoscaler.setup().place;
+    context.fits.tend(memory, now);
+    context.profiles.tend(memory, place, now);
     Ok(decided)
 }
 

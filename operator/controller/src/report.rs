@@ -25,7 +25,7 @@ use crate::memory::PolicyMemory;
 use crate::outcome::{Decided, Note, Outcome};
 use crate::page;
 use crate::policy_metrics;
-use crate::status::{Inputs, is_due, status};
+use crate::status::{Inputs, is_due, selection, status};
 use crate::validate::Intent;
 
 /// What is reported on.
@@ -98,6 +98,7 @@ fn make_status(
             .map(|intent| capacity::status(&intent.policy, autoscaler.map(|a| a.history())))
             .unwrap_or_default(),
         forecast,
+        selection: autoscaler.map(|a| selection(a, now)),
         next_change: next_change.map(|c| (c.at, c.replicas)),
         saved: autoscaler.map(|a| a.savings()).and_then(|s| Some((s.seconds / 3_600.0, s.since?))),
         trace_id,
@@ -186,6 +187,8 @@ fn series(
 
 fn decided_series(memory: &PolicyMemory, intent: &Intent, decided: &Decided) {
     let metrics = &memory.metrics;
+    let evidence = memory.autoscaler.as_ref().and_then(|a| a.selection().evidence);
+    metrics.simulated(evidence.map_or(0.0, |e| e.score.days));
     let record = &decided.record;
     let recommendation = &record.recommendation;
     let now = record.now.as_millisecond() as f64 / 1_000.0;

@@ -30,6 +30,9 @@ use crate::error::say;
 use crate::lease::{Leadership, LeaseSettings, elect};
 use crate::reconcile::{Guarded, drives_floor, note_claim, reconcile};
 
+/// How long writing histories may take at the end: all of them belong to one process, which has seconds.
+const PROFILES_AT_THE_END: Duration = Duration::from_secs(5);
+
 /// How far the controller got, for readiness.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
@@ -114,11 +117,25 @@ pub async fn run(wiring: Wiring, settings: Settings, stop: CancellationToken) {
 
     while controllers.join_next().await.is_some() {}
     tracing::info!("no evaluation under way any more");
+    keep_profiles(&context).await;
     resign.cancel();
     if let Err(error) = election.await {
         tracing::error!(%error, "the election ended badly");
     }
     tasks.shutdown().await;
+}
+
+/// The last thing that is written: histories that no source keeps, up to now.
+async fn keep_profiles(context: &Context) {
+    if !context.leads() {
+        return;
+    }
+    let write = futures::stream::iter(context.memory.all()).for_each_concurrent(8, |memory| async move {
+        context.profiles.write(&*memory.lock().await).await;
+    });
+    if tokio::time::timeout(PROFILES_AT_THE_END, write).await.is_err() {
+        tracing::warn!("not all histories were kept in time: their last quarter of an hour is lost");
+    }
 }
 
 /// One scope per namespace, or one for all.
@@ -331,6 +348,7 @@ async fn sweep(
     beat: Arc<dyn Fn() + Send + Sync>,
 ) {
     let mut tick = tokio::time::interval(Duration::from_secs(2));
+    let mut led = false;
     while stop.run_until_cancelled(tick.tick()).await.is_some() {
         beat();
         let alive: HashSet<String> = stores.iter().flat_map(Store::state).filter_map(|p| p.uid()).collect();
@@ -340,9 +358,17 @@ async fn sweep(
         for gone in context.memory.sweep(|uid| alive.contains(uid)) {
             let gone = gone.lock().await;
             forget(&context, &gone.key, drives_floor(gone.target.as_ref())).await;
+            if leads {
+                context.profiles.forget(&gone).await;
+            }
         }
         context.claims.retain(&alive);
         context.memory.retain_found(&alive);
+        if leads && !led {
+            // Policies may have gone while nobody led.
+            context.profiles.retain(&alive).await;
+        }
+        led = leads;
         if !leads {
             show_nothing(&context);
         }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use api::v1alpha1::{
     AutoscalePolicyStatus, Candidate, CapacityStatus, Decision, ForecastStatus, Limit, NextChange, Saved,
-    Startup,
+    SelectionStatus, Startup,
 };
-use autoscaler::{ForecastState, score_at};
-use decide::MetricObservation;
+use autoscaler::{Autoscaler, ForecastState, Progress, score_at};
+use decide::{MetricObservation, Selection};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use series::{Reading, time};
@@ -35,6 +35,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) capacity: Vec<CapacityStatus>,
     /// The forecast that matters most, with its metric.
     pub(crate) forecast: Option<(&'a str, &'a ForecastState)>,
+    /// How the strategy in force was selected.
+    pub(crate) selection: Option<SelectionStatus>,
     /// The next change that is expected: when, and to how many.
     pub(crate) next_change: Option<(Timestamp, u32)>,
     /// Replica-hours saved, and since when.
@@ -68,6 +70,7 @@ pub(crate) fn status(inputs: &Inputs<'_>, outcome: &Outcome, now: Timestamp) -> 
             status.decision = Some(decision(decided, inputs.trace_id.clone()));
             status.forecast = forecast(inputs, decided);
             status.capacity.clone_from(&inputs.capacity);
+            status.selection.clone_from(&inputs.selection);
         }
         Outcome::Refused(_) => {
             // Numbers from before would look like numbers of now. The record stays: a restart reads it.
@@ -142,6 +145,44 @@ fn forecast(inputs: &Inputs<'_>, decided: &Decided) -> Option<ForecastStatus> {
     })
 }
 
+/// How the strategy in force was selected, or how far that got.
+pub(crate) fn selection(autoscaler: &Autoscaler, now: Timestamp) -> SelectionStatus {
+    let Selection { selected, evidence, .. } = autoscaler.selection();
+    let (state, message) = progress(&autoscaler.progress(now), evidence.is_some());
+    let hundredths = |share: f64| format!("{:.2}%", share * 100.0);
+    SelectionStatus {
+        state: state.to_owned(),
+        message,
+        strategy: selected.map(|s| s.strategy.to_string()).unwrap_or_default(),
+        simulated_days: evidence.map(|e| e.score.days.round() as i32),
+        short_of_replicas: evidence.map(|e| hundredths(e.score.violation)),
+        hpa_short_of_replicas: evidence.and_then(|e| e.usual_violation).map(hundredths),
+        percent_of_hpa: evidence
+            .and_then(|e| Some(e.score.replicas / e.usual_replicas.filter(|usual| *usual > 0.0)?))
+            .map(percent),
+    }
+}
+
+fn progress(progress: &Progress, proved: bool) -> (&'static str, String) {
+    let few = "a day of measurements is the least that says anything about the next";
+    match progress {
+        Progress::Off(why) => ("Off", (*why).to_owned()),
+        Progress::ReadingHistory(metrics) => {
+            ("ReadingHistory", format!("the history of {} is being read", metrics.join(", ")))
+        }
+        Progress::Fitting(metrics) => {
+            ("Fitting", format!("the first forecast of {} is being fitted", metrics.join(", ")))
+        }
+        Progress::LearningCapacity(metric) => {
+            ("LearningCapacity", format!("what one replica carries of {metric} isn't measured yet"))
+        }
+        Progress::TooLittleHistory(metric) => ("TooLittleHistory", format!("{metric}: {few}")),
+        Progress::Simulating => ("Simulating", "strategies are being simulated on the known past".to_owned()),
+        Progress::Simulated(_) if proved => ("Selected", String::new()),
+        Progress::Simulated(_) => ("TooLittleHistory", few.to_owned()),
+    }
+}
+
 fn percent(share: f64) -> i32 {
     (share * 100.0).round().clamp(0.0, 100_000.0) as i32
 }
@@ -171,6 +212,8 @@ fn essence(status: &AutoscalePolicyStatus) -> impl PartialEq + use<> {
         let limits: Vec<_> = d.limits.iter().map(|l| l.reason.clone()).collect();
         (d.driver.clone(), limits)
     });
+    // What was learned is written with it, and must not be lost.
+    let selection = status.selection.as_ref().map(|s| (s.state.clone(), s.strategy.clone()));
     let bounds = (status.effective_min_replicas, status.effective_max_replicas);
     let replicas = (status.current_replicas, status.desired_replicas);
     (
@@ -180,6 +223,7 @@ fn essence(status: &AutoscalePolicyStatus) -> impl PartialEq + use<> {
         replicas,
         status.last_scale_time.clone(),
         decision,
+        selection,
         conditions,
     )
 }
@@ -219,6 +263,7 @@ mod tests {
             startup: None,
             capacity: Vec::new(),
             forecast: None,
+            selection: None,
             next_change: None,
             saved: None,
             trace_id: None,

@@ -2,6 +2,7 @@
 //! ([`Strategy`]), and the same with everything that the policy and the last minutes say put in ([`Sizing`]). The
 //! decision and the simulation size with the same [`Sizing`], by the same functions.
 
+use std::fmt;
 use std::time::Duration;
 
 use series::{Forecast, time};
@@ -66,6 +67,30 @@ impl Strategy {
     pub fn at_quantile(quantile: f64) -> Self {
         let forecast = ForecastParams { quantile, margin: 1.0, level_correction: 0.0 };
         Self { forecast: Some(forecast), ..Self::REACTIVE }
+    }
+}
+
+/// A strategy in words, as in `q80 of the forecast x 1.05; load x 1.12; down after 600s`.
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(params) = self.forecast {
+            write!(f, "q{:.0} of the forecast", params.quantile * 100.0)?;
+            if params.margin > 1.0 {
+                write!(f, " x {:.2}", params.margin)?;
+            }
+            if params.level_correction > 0.0 {
+                write!(f, ", moved {:.0}% of the way to the load", params.level_correction * 100.0)?;
+            }
+            f.write_str("; ")?;
+        }
+        write!(f, "load x {:.2}", self.headroom)?;
+        if self.trend_weight > 0.0 {
+            write!(f, ", climbing on at {:.0}%", self.trend_weight * 100.0)?;
+        }
+        if !self.down_stabilization.is_zero() {
+            write!(f, "; down after {}s", self.down_stabilization.as_secs())?;
+        }
+        Ok(())
     }
 }
 

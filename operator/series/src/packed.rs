@@ -124,15 +124,31 @@ impl Packed {
         Series::of_whole_seconds(self.time_of(first), self.step, values)
     }
 
-    /// The mean of `factor` slots in one, aligned to the multiple of the new step since the epoch.
+    /// The mean of up to `factor` slots in one, aligned to the multiple of the new step since the epoch. Slots at the ends,
+    /// and those with gaps, are the mean of what is there.
     #[must_use]
-    pub fn coarsened(&self, factor: usize) -> Self {
-        let coarse = self.between(self.start(), self.end()).coarsen(factor);
-        let mut packed = Self::new(coarse.step());
-        for (begin, value) in coarse.iter() {
-            packed.push(begin, value, usize::MAX >> 1);
+    pub fn coarsened(&self, factor: u32) -> Self {
+        let mut coarse = Self::new(self.step() * factor.max(1));
+        let mut open: Option<(i64, f64, u32)> = None;
+        let close = |packed: &mut Self, (slot, sum, n): (i64, f64, u32)| {
+            let begin = Timestamp::from_second(slot * i64::from(packed.step)).unwrap_or(Timestamp::MAX);
+            packed.push(begin, (n > 0).then(|| sum / f64::from(n)), usize::MAX >> 1);
+        };
+        for (begin, value) in self.iter() {
+            let slot = begin.as_second().div_euclid(i64::from(coarse.step));
+            if let Some(ended) = open.take_if(|(of, ..)| *of != slot) {
+                close(&mut coarse, ended);
+            }
+            let (_, sum, n) = open.get_or_insert((slot, 0.0, 0));
+            if let Some(value) = value {
+                *sum += value;
+                *n += 1;
+            }
         }
-        packed
+        if let Some(last) = open {
+            close(&mut coarse, last);
+        }
+        coarse
     }
 }
 
@@ -209,6 +225,19 @@ mod tests {
             prop_assert!((kept / value - 1.0).abs() <= 1.0 / 2_048.0, "{value} {kept}");
             prop_assert_eq!(Packed::rounded(kept), Some(kept), "rounding twice is rounding once");
         }
+    }
+
+    #[test]
+    fn coarse_slots_are_means_of_what_is_there() {
+        let mut fine = Packed::new(Duration::from_secs(60));
+        for (minute, value) in [(1, Some(2.0)), (2, Some(4.0)), (3, None), (4, Some(8.0)), (9, Some(16.0))] {
+            fine.push(at(minute * 60), value, 100);
+        }
+        let coarse = fine.coarsened(3);
+        let slots: Vec<_> = coarse.iter().map(|(begin, value)| (begin.as_second() / 60, value)).collect();
+        assert_eq!(slots, [(0, Some(3.0)), (3, Some(8.0)), (6, None), (9, Some(16.0))]);
+        assert_eq!(coarse.step(), Duration::from_secs(180));
+        assert!(Packed::new(Duration::from_secs(60)).coarsened(15).is_empty());
     }
 
     #[test]

@@ -13,5 +13,5 @@ pub mod tls;
 
 pub use http::Pool;
 pub use queue::{QueueReading, QueueSource};
-pub use source::{Freshness, Source};
+pub use source::{Freshness, Measured, Source};
 pub use tls::Tls;

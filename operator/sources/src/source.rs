@@ -22,11 +22,28 @@ impl Default for Freshness {
     }
 }
 
+/// What a look at a source found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measured {
+    /// Fresh, stale or absent.
+    pub reading: Reading,
+    /// The share, 0 to 1, of what the value stands for that was measured: of a rate over five minutes, the share of
+    /// those five minutes. 0 where the reading is absent.
+    pub coverage: f64,
+}
+
+impl Measured {
+    /// Nothing, and why.
+    pub fn absent(absence: Absence) -> Self {
+        Self { reading: Reading::Absent(absence), coverage: 0.0 }
+    }
+}
+
 /// A signal that can be read now and over its past.
 #[async_trait]
 pub trait Source: Send + Sync {
     /// What is known at `now`: fresh, stale or absent. Never an error, and never a made-up zero.
-    async fn reading(&self, now: Timestamp) -> Reading;
+    async fn measure(&self, now: Timestamp) -> Measured;
 
     /// The values in `[from, to]`, one per `step`, oldest first. Steps without a usable value are left out. When the
     /// whole window holds nothing, that is an absence.
@@ -34,7 +51,7 @@ pub trait Source: Send + Sync {
 
     /// The fresh sample at `now`, or why there is none.
     async fn read(&self, now: Timestamp) -> Result<Sample, Absence> {
-        match self.reading(now).await {
+        match self.measure(now).await.reading {
             Reading::Fresh(sample) => Ok(sample),
             other => Err(other
                 .absence()

@@ -42,5 +42,5 @@ pub use scaling_calendar::{
 };
 pub use status::{
     AutoscalePolicyStatus, Candidate, CapacityStatus, Decision, ForecastStatus, Limit, NextChange, Saved,
-    Startup,
+    SelectionStatus, Startup,
 };

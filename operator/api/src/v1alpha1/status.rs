@@ -42,6 +42,9 @@ pub struct AutoscalePolicyStatus {
     /// How good the forecasts are, and what they expect next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forecast: Option<ForecastStatus>,
+    /// How this workload is scaled, and which part of its past speaks for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection: Option<SelectionStatus>,
     /// What Foresail saved so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saved: Option<Saved>,
@@ -171,6 +174,32 @@ pub struct ForecastStatus {
     /// Why this model, or why none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
+}
+
+/// The strategy that scales a workload: selected by simulating every strategy on the workload's own past.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SelectionStatus {
+    /// How far that got: Off, ReadingHistory, Fitting, LearningCapacity, TooLittleHistory, Simulating, Selected.
+    pub state: String,
+    /// What it waits for, or why nothing is selected.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// The strategy in force, selected or not.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub strategy: String,
+    /// How much of the past was simulated, in days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub simulated_days: Option<i32>,
+    /// Share of that time with too few ready replicas, as in 0.25%.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub short_of_replicas: Option<String>,
+    /// The same for an HPA at 70 % of what saturates a replica.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hpa_short_of_replicas: Option<String>,
+    /// Mean replicas in percent of what that HPA took; below 100 is cheaper.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent_of_hpa: Option<i32>,
 }
 
 /// An expected change of replicas.

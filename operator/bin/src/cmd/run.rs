@@ -229,7 +229,7 @@ async fn operate(args: Args, metrics: Metrics) -> anyhow::Result<()> {
     let heartbeat = web.probes().heartbeat("controller", Duration::from_mins(1).max(args.interval * 4));
     let lease = args.leader_election.then(|| LeaseSettings {
         duration: args.lease_duration.max(Duration::from_secs(3)),
-        ..LeaseSettings::new(own_namespace, args.leader_election_name.clone(), instance.clone())
+        ..LeaseSettings::new(own_namespace.clone(), args.leader_election_name.clone(), instance.clone())
     });
     let wiring = Wiring {
         client,
@@ -249,6 +249,7 @@ async fn operate(args: Args, metrics: Metrics) -> anyhow::Result<()> {
         concurrency: args.concurrency,
         pods_per_minute: args.pods_per_minute,
         deadline: args.query_timeout,
+        store: Some(controller::Store { namespace: own_namespace, owner: args.leader_election_name.clone() }),
         recordings: args.record.clone().map(|folder| controller::Recordings {
             folder,
             policies: args.record_policies.clone(),

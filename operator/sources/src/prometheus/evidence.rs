@@ -12,7 +12,8 @@ use series::{Absence, AbsenceReason, Reading, Sample};
 use super::response;
 use crate::Freshness;
 
-/// A window of which less than this share was measured is half-filled.
+/// A window of which less than this share was measured says nothing. From here on its coverage goes with the value, and
+/// the decision knows what to do with less than all of it.
 const LEAST_COVERAGE: f64 = 0.5;
 /// Fewer series than this share of the most there were in the window: looked into.
 const VANISHED_SHARE: f64 = 0.5;
@@ -54,6 +55,14 @@ pub(super) struct Findings {
     pub(super) spacings: Vec<Option<Duration>>,
     /// Far fewer series than there were.
     pub(super) vanished: Option<Vanished>,
+    /// The share of the window that was measured, of the selector with the least.
+    pub(super) coverage: f64,
+}
+
+impl Default for Findings {
+    fn default() -> Self {
+        Self { spacings: Vec::new(), vanished: None, coverage: 1.0 }
+    }
 }
 
 /// A fall in the number of series.
@@ -180,12 +189,12 @@ pub(super) fn judge(watch: &Watch, data: Data, now: Timestamp) -> Result<Finding
             rows.insert(part.clone(), samples.iter().map(|s| (s.timestamp(), s.value())).collect());
         }
     }
-    let mut findings = Findings { spacings: Vec::new(), vanished: None };
+    let mut findings = Findings::default();
     for (i, watched) in watch.selectors.iter().enumerate() {
         let newest = rows.get(&format!("newest-{i}")).map_or(&[][..], Vec::as_slice);
         let measured = distinct(newest);
         let spacing = usual_distance(&measured);
-        check_coverage(watched, &measured, spacing, now)?;
+        findings.coverage = findings.coverage.min(coverage(watched, &measured, spacing, now)?);
         findings.spacings.push(spacing.map(Duration::from_secs_f64));
         let counts = rows.get(&format!("count-{i}")).map_or(&[][..], Vec::as_slice);
         findings.vanished = findings.vanished.or_else(|| fallen(watched, counts));
@@ -238,20 +247,21 @@ fn usual_distance(times: &[f64]) -> Option<f64> {
     Some(distances[distances.len() / 2])
 }
 
-fn check_coverage(
+/// The share of a selector's window that was measured; refused where that is so little that the value says nothing.
+fn coverage(
     watched: &Watched,
     measured: &[f64],
     spacing: Option<f64>,
     now: Timestamp,
-) -> Result<(), Absence> {
+) -> Result<f64, Absence> {
     if watched.window.is_zero() {
-        return Ok(());
+        return Ok(1.0);
     }
     let now = now.as_millisecond() as f64 / 1_000.0;
     let window = watched.window.as_secs_f64();
     let coverage = 1.0 - missing(measured, spacing, now, window) / window;
     if coverage >= LEAST_COVERAGE {
-        return Ok(());
+        return Ok(coverage);
     }
     Err(Absence::new(
         AbsenceReason::HalfFilled,
@@ -390,7 +400,11 @@ mod tests {
         assert_eq!(judge(&watch, young, now()).unwrap_err().reason, AbsenceReason::HalfFilled);
         let mut times = every(15, -600, 0);
         times.retain(|t| *t != NOW - 60);
-        assert!(judge(&watch, matrix(&[("newest-0", scraped(&times))]), now()).is_ok());
+        let one_missed = judge(&watch, matrix(&[("newest-0", scraped(&times))]), now()).unwrap();
+        assert_eq!(one_missed.coverage, 1.0);
+        times.retain(|t| !(NOW - 100..NOW - 50).contains(t));
+        let hole = judge(&watch, matrix(&[("newest-0", scraped(&times))]), now()).unwrap();
+        assert!((0.5..0.7).contains(&hole.coverage), "{}", hole.coverage);
     }
 
     #[test]

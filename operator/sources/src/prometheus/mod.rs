@@ -7,7 +7,7 @@ mod response;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,11 +16,11 @@ use prometheus_http_query::Client;
 use prometheus_http_query::response::Data;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
-use series::{Absence, AbsenceReason, Reading, Sample, time};
+use series::{Absence, AbsenceReason, Sample, time};
 
 use crate::http::{self, Pool, lock};
-use crate::{Freshness, Source, Tls};
-use evidence::Watch;
+use crate::{Freshness, Measured, Source, Tls};
+use evidence::{Findings, Watch};
 
 /// Answers above this are refused; 11,000 points take about 300 KiB.
 const LARGEST_ANSWER: usize = 32 << 20;
@@ -115,7 +115,7 @@ pub struct Prometheus {
 struct Vouched {
     at: Timestamp,
     value: f64,
-    spacings: Vec<Option<Duration>>,
+    findings: Arc<Findings>,
 }
 
 impl fmt::Debug for Prometheus {
@@ -239,15 +239,17 @@ impl Prometheus {
         futures::try_join!(value, newest)
     }
 
-    /// Looks at the whole window where it is due, and remembers what was found.
-    async fn spacings(&self, value: f64, now: Timestamp) -> Result<Vec<Option<Duration>>, Absence> {
-        let Some(watch) = &self.watch else { return Ok(Vec::new()) };
+    /// Looks at the whole window where it is due, and remembers what was found. A window with holes is looked at each
+    /// time, until it is full again.
+    async fn findings(&self, value: f64, now: Timestamp) -> Result<Arc<Findings>, Absence> {
+        let Some(watch) = &self.watch else { return Ok(Arc::default()) };
         let known = lock(&self.vouched).clone();
         if let Some(known) = known
             && time::since(now, known.at) < LOOK_EVERY
             && value >= known.value * SUSPICIOUS_FALL
+            && known.findings.coverage >= 1.0
         {
-            return Ok(known.spacings);
+            return Ok(known.findings);
         }
         *lock(&self.vouched) = None;
         let span = watch.span();
@@ -263,21 +265,23 @@ impl Prometheus {
                 return Err(drop.absence());
             }
         }
-        *lock(&self.vouched) = Some(Vouched { at: now, value, spacings: findings.spacings.clone() });
-        Ok(findings.spacings)
+        let findings = Arc::new(findings);
+        *lock(&self.vouched) = Some(Vouched { at: now, value, findings: Arc::clone(&findings) });
+        Ok(findings)
     }
 
-    async fn look(&self, now: Timestamp) -> Result<Reading, Absence> {
+    async fn look(&self, now: Timestamp) -> Result<Measured, Absence> {
         let (value, newest) = self.value_and_newest(now).await?;
-        let spacings = self.spacings(value.value(), now).await?;
-        Ok(evidence::date(value, &newest, &spacings, now, self.freshness))
+        let findings = self.findings(value.value(), now).await?;
+        let reading = evidence::date(value, &newest, &findings.spacings, now, self.freshness);
+        Ok(Measured { reading, coverage: findings.coverage })
     }
 }
 
 #[async_trait]
 impl Source for Prometheus {
-    async fn reading(&self, now: Timestamp) -> Reading {
-        self.look(now).await.unwrap_or_else(Reading::Absent)
+    async fn measure(&self, now: Timestamp) -> Measured {
+        self.look(now).await.unwrap_or_else(Measured::absent)
     }
 
     async fn history(&self, from: Timestamp, to: Timestamp, step: Duration) -> Result<Vec<Sample>, Absence> {

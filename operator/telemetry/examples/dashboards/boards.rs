@@ -98,9 +98,13 @@ fn policy() -> Board {
             Row {
                 title: "Now",
                 panels: vec![
-                    Panel::new(Look::Stat, "Running", "Replicas as the target's scale says.").ask(each("foresail_policy_current_replicas"), ""),
-                    Panel::new(Look::Stat, "Wanted", "Replicas the last decision wants.").ask(each("foresail_policy_desired_replicas"), ""),
-                    Panel::new(Look::Stat, "Looks ahead", "How far ahead decisions look.").ask(each("foresail_policy_lead_time_seconds"), "").unit("s"),
+                    Panel::new(Look::Stat, "Running", "Replicas as the target's scale says.").ask(each("foresail_policy_current_replicas"), "").size(3, 4),
+                    Panel::new(Look::Stat, "Wanted", "Replicas the last decision wants.")
+                        .ask(each("foresail_policy_desired_replicas"), "").size(3, 4),
+                    Panel::new(Look::Stat, "Looks ahead", "How far ahead decisions look.")
+                        .ask(each("foresail_policy_lead_time_seconds"), "").unit("s").size(3, 4),
+                    Panel::new(Look::Stat, "Selected on", "Days of the workload's own past on which its strategy was selected; 0 until then.")
+                        .ask(each("foresail_policy_simulated_days"), "").unit("d").size(3, 4),
                     Panel::new(Look::Stat, "Pods ready within", "Within this time 95 % of the target's pods became ready.")
                         .ask(each("foresail_policy_startup_seconds"), "").unit("s"),
                     Panel::new(Look::Stat, "Forecast", "Whether the forecast is trusted and in use.")

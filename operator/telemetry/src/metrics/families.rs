@@ -86,6 +86,8 @@ families! {
         "Within this time 95 % of the target's pods became ready after their creation.";
     policy_lead_time: Family<PolicyLabels, Real> = Gauge "policy_lead_time_seconds" ["namespace", "policy"]
         "How far ahead decisions look.";
+    policy_simulated: Family<PolicyLabels, Real> = Gauge "policy_simulated_days" ["namespace", "policy"]
+        "Days of the workload's own past on which its strategy was selected; 0 until then.";
     policy_saved: Family<PolicyLabels, Real> = Gauge "policy_saved_replica_seconds" ["namespace", "policy"]
         "Replica-seconds not spent so far, against running the peak number all day; below 0 if more was spent.";
 

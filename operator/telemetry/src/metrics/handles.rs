@@ -282,6 +282,13 @@ impl PolicyMetrics {
         }
     }
 
+    /// Days of the past on which the strategy was selected.
+    pub fn simulated(&self, days: f64) {
+        if self.wanted {
+            series!(self, policy_simulated, self.labels.clone()).set(days);
+        }
+    }
+
     /// Replica-seconds saved so far.
     pub fn saved(&self, replica_seconds: f64) {
         if self.wanted {
