@@ -24,6 +24,15 @@ async fn every_permission_of_the_chart_is_used_and_nothing_is_refused() -> Resul
     let mut scene = Scene::set(Shape::constant(600.0), &json!({})).await?;
     scene.deploy("gated", 12).await?;
     scene.deploy("serviced", 12).await?;
+    // Kept of a policy that was deleted while nobody led.
+    let leftover = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {
+            "name": "foresail-history-gone", "namespace": chart::NAMESPACE,
+            "labels": {"foresail.dev/history-of": "foresail"},
+        },
+    });
+    scene.plane.apply_object(leftover).await?;
     let before = scene.plane.audit_log().len();
     let chat = Chat::of(&scene.plane).await?;
     let database = net::free_port()?;

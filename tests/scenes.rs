@@ -39,8 +39,10 @@ async fn replicas_are_ready_before_the_daily_load_arrives_and_hold_through_it() 
     scene.deploy("reactive", 2).await?;
     scene.start_foresail("one", &[]).await?;
     // The same load twice: once with a forecast, once as an HPA would have it. The lead is longer than a start-up:
-    // forecasts know the day in steps of a minute, and the ramp may come late in one.
-    scene.plane.apply_object(policy("web", &json!({"forecast": {"leadTime": "3m"}}))).await?;
+    // forecasts know the day in steps of a minute, and the ramp may come late in one. Without `behavior`, as most write it:
+    // with a window of 0, replicas would go again where the forecast has the ramp a minute too early.
+    let web = json!({"behavior": null, "forecast": {"leadTime": "3m"}});
+    scene.plane.apply_object(policy("web", &web)).await?;
     scene.plane.apply_object(policy("reactive", &json!({"forecast": {"mode": "Off"}}))).await?;
 
     let startup = SignedDuration::try_from(STARTUP)?;

@@ -139,6 +139,9 @@ impl Autoscaler {
             if let Some(forecast) = saved.forecasts.get(name) {
                 signal.keep(forecast.clone());
             }
+            if let Some(feedback) = saved.feedback.get(name) {
+                signal.keep_feedback(feedback.clone());
+            }
             if let Some(open) = saved.open.get(name) {
                 signal.go_on(*open);
             }
@@ -468,6 +471,7 @@ impl Autoscaler {
 
     /// What must survive a restart. The rest is learned from history again.
     pub fn saved(&self) -> Saved {
+        let names = self.setup.policy.metrics.iter().map(|m| m.name.clone());
         Saved {
             version: Saved::VERSION,
             identities: self.setup.identities(),
@@ -477,14 +481,12 @@ impl Autoscaler {
             savings: self.savings.clone(),
             expected: self.expected,
             forecasts: self.forecasts.clone(),
-            open: self
-                .setup
-                .policy
-                .metrics
-                .iter()
-                .map(|m| m.name.clone())
-                .zip(self.signals.iter().map(Signal::open))
+            feedback: names
+                .clone()
+                .zip(&self.signals)
+                .filter_map(|(n, s)| Some((n, s.feedback()?)))
                 .collect(),
+            open: names.zip(self.signals.iter().map(Signal::open)).collect(),
         }
     }
 

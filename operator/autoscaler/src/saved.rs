@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use decide::{History, Selection};
+use forecast::Feedback;
 use serde::{Deserialize, Serialize};
 use series::Forecast;
 
@@ -26,6 +27,8 @@ pub struct Saved {
     pub(crate) expected: Option<u32>,
     /// The next minutes of each metric's last forecast: they count until the history is read again.
     pub(crate) forecasts: BTreeMap<String, Forecast>,
+    /// How far each metric was seen to follow our own replicas.
+    pub(crate) feedback: BTreeMap<String, Feedback>,
     /// The slots of each metric that were under way.
     pub(crate) open: BTreeMap<String, OpenSlots>,
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use forecast::{Forecaster, HorizonScore, Settings, Standing};
+use forecast::{Feedback, Forecaster, HorizonScore, Settings, Standing};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use series::{Absence, Forecast, NoForecast, NoForecastReason, Packed, Sample, Series, time};
@@ -88,6 +88,8 @@ pub(crate) struct Signal {
     waiting: Waiting,
     /// The next minutes of a forecast that was made before a restart.
     kept: Option<Arc<Forecast>>,
+    /// What was seen before a restart of replicas that move the signal.
+    kept_feedback: Option<Feedback>,
     /// The forecast of the slot that is under way.
     cached: Option<(Timestamp, ForecastState)>,
 }
@@ -152,6 +154,7 @@ impl Signal {
             forecaster: None,
             waiting: Waiting::Nothing,
             kept: None,
+            kept_feedback: None,
             cached: None,
             spec: SignalSpec { settings, ..spec },
         }
@@ -325,8 +328,11 @@ impl Signal {
     }
 
     /// Takes over the forecaster that it waits for.
-    pub(crate) fn take_over(&mut self, fit: Fit) {
+    pub(crate) fn take_over(&mut self, mut fit: Fit) {
         let Waiting::Running(_, slots) = std::mem::take(&mut self.waiting) else { return };
+        if let Some(feedback) = self.feedback() {
+            fit.forecaster.set_feedback(feedback);
+        }
         self.forecaster = Some(fit.forecaster);
         self.cached = None;
         self.advance(slots.get(fit.fed..).unwrap_or_default());
@@ -387,6 +393,18 @@ impl Signal {
     pub(crate) fn keep(&mut self, forecast: Forecast) {
         if self.forecaster.is_none() {
             self.kept = Some(Arc::new(forecast));
+        }
+    }
+
+    /// How far the signal was seen to follow our own replicas.
+    pub(crate) fn feedback(&self) -> Option<Feedback> {
+        self.forecaster.as_ref().map(|f| f.feedback().clone()).or_else(|| self.kept_feedback.clone())
+    }
+
+    /// Goes on with what was seen of that before a restart.
+    pub(crate) fn keep_feedback(&mut self, feedback: Feedback) {
+        if self.forecaster.is_none() {
+            self.kept_feedback = Some(feedback);
         }
     }
 

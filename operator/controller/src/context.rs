@@ -14,16 +14,16 @@ use kube::runtime::events::{Recorder, Reporter};
 use telemetry::metrics::Metrics;
 use tokio::sync::watch;
 
-use crate::claims::Claims;
-use crate::fits::FitPool;
+use crate::actuate::claims::Claims;
+use crate::actuate::owners::Hpas;
+use crate::actuate::target::Targets;
+use crate::decide::fits::FitPool;
+use crate::decide::profiles::{Profiles, Store};
+use crate::decide::recordings::Recordings;
 use crate::lease::Leadership;
 use crate::memory::Memory;
-use crate::owners::Hpas;
-use crate::pods::Pods;
-use crate::profiles::{Profiles, Store};
-use crate::recordings::Recordings;
-use crate::secrets::Secrets;
-use crate::target::Targets;
+use crate::observe::pods::Pods;
+use crate::observe::secrets::Secrets;
 
 /// How the controller is run.
 #[derive(Clone, Debug)]

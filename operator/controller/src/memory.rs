@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use series::Reading;
 use telemetry::metrics::Metrics;
 
-use crate::charts::Chart;
-use crate::fits::{Inbox, MetricId};
-use crate::signals::Sources;
+use crate::decide::fits::{Inbox, MetricId};
+use crate::observe::signals::Sources;
+use crate::report::charts::Chart;
 use crate::validate::{Intent, Invalid, Target};
 
 /// Decisions that are kept for the page.

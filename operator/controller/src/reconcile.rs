@@ -1,12 +1,12 @@
-//! One look at one policy: observe, validate, forecast, decide, actuate, report.
+//! One look at one policy: validate, observe, decide, actuate, report.
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use api::condition::reason;
 use api::v1alpha1::AutoscalePolicy;
-use autoscaler::{Applied, Inputs, Recorded, Saved, Setup};
+use autoscaler::Applied;
 use health::snapshot::PolicyKey;
 use jiff::Timestamp;
 use kube::core::DeserializeGuard;
@@ -16,19 +16,19 @@ use telemetry::metrics::{Outcome as Ended, Step};
 use tracing::Instrument as _;
 use tracing::field::Empty;
 
+use crate::actuate::owners::Claim;
+use crate::actuate::protect::protect;
+use crate::actuate::target::Scale;
 use crate::actuate::{Actuation, Skip, actuate};
-use crate::calendars;
 use crate::context::Context;
+use crate::decide::{decide, expect, set_up};
 use crate::error::Refusal;
-use crate::fits::{FitPool, Inbox};
-use crate::memory::{PendingForecast, PolicyMemory};
+use crate::memory::PolicyMemory;
+use crate::observe::calendars;
+use crate::observe::signals::Maker;
 use crate::observe::{Observed, observe};
-use crate::outcome::{Decided, Note, Outcome, driver, sentence};
-use crate::owners::Claim;
-use crate::protect::protect;
+use crate::report::outcome::{Decided, Note, Outcome, driver, sentence};
 use crate::report::{Subject, report};
-use crate::signals::Maker;
-use crate::target::Scale;
 use crate::validate::{Intent, Invalid, Target, unknown_fields, validate};
 
 /// A policy as it was read: one whose spec can't be read at all must not stop the others.
@@ -166,39 +166,6 @@ fn restore(memory: &mut PolicyMemory, object: &Guarded) {
     memory.written = Some((status, Timestamp::UNIX_EPOCH));
 }
 
-/// The autoscaler of this policy: as it was, changed where the spec has, or restored from what was learned before.
-fn set_up(context: &Context, memory: &mut PolicyMemory, intent: &Intent, generation: Option<i64>, uid: &str) {
-    let setup = || Setup {
-        policy: intent.policy.clone(),
-        pause: intent.pause.clone(),
-        signals: intent.signals.iter().map(|signal| signal.spec(intent)).collect(),
-        place: Context::place(uid),
-    };
-    let key = memory.key.clone();
-    let sink = || context.settings.recordings.as_ref()?.sink(&key);
-    let learned = context.memory.take_learned(uid);
-    if let Some(autoscaler) = &mut memory.autoscaler {
-        // Another instance led meanwhile: what it left counts.
-        if let Some(saved) = learned.and_then(Saved::read) {
-            autoscaler.adopt(saved);
-        }
-        if memory.set_up_for != generation || generation.is_none() {
-            autoscaler.change(setup());
-        }
-    } else {
-        let saved = learned.and_then(Saved::read).unwrap_or_default();
-        memory.autoscaler = Some(Recorded::restore(setup(), saved, sink()));
-    }
-    memory.set_up_for = generation;
-    // A full recording ends, and the next begins as after a restart.
-    if let Some(full) = memory.autoscaler.take_if(|a| a.is_full()) {
-        let saved = serde_json::to_value(full.saved()).ok().and_then(Saved::read).unwrap_or_default();
-        memory.inbox = Inbox::default();
-        memory.reading.clear();
-        memory.autoscaler = Some(Recorded::restore(setup(), saved, sink()));
-    }
-}
-
 /// The validate step, once per generation.
 fn check(context: &Context, memory: &mut PolicyMemory, object: &Guarded) -> Result<Arc<Intent>, Refusal> {
     let policy = object.0.as_ref().map_err(|invalid| {
@@ -310,31 +277,6 @@ async fn target(
     Ok(scale)
 }
 
-/// Takes over what came of work in the background, decides, and starts what is due.
-fn decide(
-    context: &Context,
-    memory: &mut PolicyMemory,
-    inputs: &Inputs,
-    now: Timestamp,
-) -> Result<autoscaler::Decided, Refusal> {
-    let Some(autoscaler) = &mut memory.autoscaler else {
-        return Err(Refusal::transient(reason::INVALID_SPEC, "nothing is set up to decide"));
-    };
-    let histories = FitPool::take_over(autoscaler, &memory.inbox, &mut memory.reading, now);
-    for (metric, history) in histories {
-        // The past of a queue is that of its arrivals; what it held then isn't known.
-        let policy = autoscaler.setup().policy.metrics.get(metric);
-        if let Some(policy) = policy.filter(|m| !matches!(m.kind, decide::MetricKind::Backlog(_))) {
-            memory.signals.entry(policy.name.clone()).or_default().chart.seed(&history);
-        }
-    }
-    let decided = tracing::info_span!("decide").in_scope(|| autoscaler.step(inputs, now));
-    let place = autoscaler.setup().place;
-    context.fits.tend(memory, now);
-    context.profiles.tend(memory, place, now);
-    Ok(decided)
-}
-
 /// Carries the plan out, and tells the autoscaler what came of it.
 async fn carry_out(
     context: &Context,
@@ -385,18 +327,6 @@ fn bounds(intent: &Intent, scale: &Scale) -> Result<Option<(u32, u32)>, Refusal>
         ));
     }
     Ok(Some((min, max)))
-}
-
-/// Keeps what is forecast for one lead time from now, to be shown beside what comes.
-fn expect(memory: &mut PolicyMemory, intent: &Intent, decided: &autoscaler::Decided) {
-    let record = &decided.record;
-    let due = series::time::after(record.now, record.recommendation.lead.max(Duration::from_mins(1)));
-    let level = record.recommendation.strategy.forecast.map_or(record.policy.protection, |f| f.quantile);
-    for (signal, state) in intent.signals.iter().zip(&decided.forecasts) {
-        let at = |level| state.forecast.as_ref().ok().and_then(|f| f.at(due, level));
-        let forecast = at(0.5).map(|median| PendingForecast { median, upper: at(level) });
-        memory.signals.entry(signal.name.clone()).or_default().expect(record.now, due, forecast);
-    }
 }
 
 /// Whether `target` was driven through an HPA's floor, which is given back when its policy goes.

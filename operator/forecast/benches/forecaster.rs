@@ -35,8 +35,6 @@ fn costs(c: &mut Criterion) {
         let history = load(step, 14);
         let mut light = Forecaster::new(Settings { step, ..Settings::default() });
         light.back_fill(&history);
-        let size = serde_json::to_vec(&light).map_or(0, |v| v.len());
-        println!("{name}: 14 days, state {:.1} KiB", size as f64 / 1024.0);
         // Every fourth refit grows the trees; find the one before it.
         let mut heavy = light.clone();
         while !heavy.next_refit_is_heavy() {

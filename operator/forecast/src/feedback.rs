@@ -2,6 +2,8 @@
 //! pods are added, whatever the load does. What counts is the part of the signal that the forecast a step before didn't
 //! foresee, in the steps after a change of replicas.
 
+use serde::{Deserialize, Serialize};
+
 /// Steps from a change of replicas on that are looked at. In the very step of the change only a fall counts: a rise may
 /// well have been the cause of it.
 const LAGS: usize = 4;
@@ -12,8 +14,9 @@ const FOLLOWS: f32 = 0.3;
 const MEMORY: f32 = 0.98;
 
 /// Correlation of surprises with changes of replicas.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Feedback {
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Feedback {
     latest: Option<f32>,
     slot_mean: Option<(f32, f32)>,
     changes: [f32; LAGS],

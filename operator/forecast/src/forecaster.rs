@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use series::{Forecast, Sample, Series, time};
 
 use crate::blend::{Blend, Mixed};
@@ -19,7 +18,6 @@ use crate::feedback::Feedback;
 use crate::history::History;
 use crate::prefix_sums::PrefixSums;
 use crate::regressions::REGRESSIONS;
-use crate::saved::Saved;
 use crate::score::Score;
 use crate::season::{self, Period};
 use crate::simple::{LAST, PROFILE, YESTERDAY};
@@ -64,8 +62,7 @@ impl HorizonModel {
 /// with [`refit`](Self::refit) every half hour to few hours, and ask it with [`predict`](Self::predict) as often as
 /// needed. Time is an argument everywhere; nothing here reads a clock. It serializes to a few tens of KiB; what is
 /// left out then is fitted anew on deserialization.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(into = "Saved", from = "Saved")]
+#[derive(Clone, Debug)]
 pub struct Forecaster {
     pub(crate) settings: Settings,
     pub(crate) partial: Option<(Timestamp, f64, u32)>,
@@ -225,16 +222,19 @@ impl Forecaster {
         self.learn(self.next_refit_is_heavy());
     }
 
-    /// Fits everything from the history, as after reading a stored state.
-    pub(crate) fn relearn(&mut self) {
-        let rounds = self.rounds;
-        self.learn(true);
-        self.rounds = rounds;
-    }
-
     /// Takes in how many replicas the target has, so that a signal that follows them is noticed.
     pub fn observe_replicas(&mut self, replicas: f64) {
         self.feedback.replicas(replicas);
+    }
+
+    /// What was noticed of that so far. It can't be learned from a history.
+    pub fn feedback(&self) -> &Feedback {
+        &self.feedback
+    }
+
+    /// Goes on with what another forecaster of the same signal noticed.
+    pub fn set_feedback(&mut self, feedback: Feedback) {
+        self.feedback = feedback;
     }
 
     /// Takes in a further series that may explain the load, under a name of at most two: queue length, visitors, a

@@ -54,9 +54,8 @@
 //!
 //! # Cost
 //!
-//! With two weeks at five minutes and one hour ahead: 12 to 18 microseconds a slot, 10 ms a refit, 50 ms every fourth, and
-//! 30 KiB of stored state, most of it history; at any step and with further series, below 64 KiB. Time and memory depend
-//! on [`Settings::history`], not on how long it has been running. Measure with `cargo bench -p forecast`; accuracy with the
+//! With two weeks at five minutes and one hour ahead: 12 to 18 microseconds a slot, 10 ms a refit, 50 ms every fourth.
+//! Time and memory depend on [`Settings::history`], not on how long it has been running. Measure with `cargo bench -p forecast`; accuracy with the
 //! `evaluate` example.
 //!
 //! # Randomness
@@ -80,11 +79,9 @@ mod forecaster;
 mod fourier;
 mod history;
 mod outlook;
-mod packing;
 mod prefix_sums;
 mod regressions;
 mod ridge;
-mod saved;
 mod score;
 mod season;
 mod settings;
@@ -97,6 +94,7 @@ mod trees;
 mod trust;
 
 pub use counter::rates;
+pub use feedback::Feedback;
 pub use forecaster::Forecaster;
 pub use series::{NoForecast, NoForecastReason};
 pub use settings::{Event, Settings, Window};

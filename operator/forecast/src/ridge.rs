@@ -2,12 +2,10 @@
 //! deviations (Schlossmacher, "An iterative technique for absolute deviations curve fitting", 1973): load is judged
 //! by absolute error, and a spike must not bend the fit.
 
-use serde::{Deserialize, Serialize};
-
 use crate::features::{Row, WIDTH};
 
 /// A fitted linear model over raw features.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub(crate) struct Ridge {
     coefficients: Vec<f32>,
     intercept: f32,

@@ -5,7 +5,6 @@
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
-use serde::{Deserialize, Serialize};
 
 use crate::features::{Row, WIDTH};
 
@@ -23,7 +22,7 @@ pub(crate) struct Growth {
     pub(crate) seed: u64,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 struct Node {
     /// Feature to look at, or `u8::MAX` for a leaf.
     feature: u8,
@@ -34,7 +33,7 @@ struct Node {
 }
 
 /// A fitted forest.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Forest {
     start: f32,
     nodes: Vec<Node>,

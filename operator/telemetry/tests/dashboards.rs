@@ -294,6 +294,7 @@ fn use_all(metrics: &Metrics, keep: &mut Vec<Box<dyn std::any::Any>>, round: u32
         policy.paused(false);
         policy.timing(Some(40.0), 90.0);
         policy.saved(7200.0);
+        policy.simulated(7.0);
         policy.signal("rps", Some(400.0), 80.0, Some(420.0), Some(4.0));
         policy.absent("rps", "Stale");
         policy.forecast(

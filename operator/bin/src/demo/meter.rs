@@ -1,7 +1,7 @@
 //! The demo in the metrics of production: `/metrics` says of the simulated policy what the operator says of a real one.
 //! What comes in: each moment, and now and then the state that the page shows. What goes out: series.
 
-use controller::policy_metrics::{candidate_kind, recommended};
+use controller::report::policy_metrics::{candidate_kind, recommended};
 use decide::Record;
 use health::snapshot::{AlertPhase, AlertSnapshot, ConditionStatus, HealthSnapshot, PolicySnapshot};
 use jiff::Timestamp;

@@ -1,8 +1,8 @@
 //! The validate step: from the raw spec to an [`Intent`] in plain types, or to everything that is wrong with it.
 //!
 //! What comes in: an `AutoscalePolicySpec`, and nothing else. What goes out: what the other steps work with; none of
-//! them looks at the raw spec again. The API server checks the same rules where it can (its schema, CEL); servers
-//! before 1.25 can't, so everything is checked here too. What this step refuses to know: clients and the clock.
+//! them looks at the raw spec again. The API server checks the same rules (its schema, CEL); objects that are older
+//! than a rule were never held against it, so everything is checked here too. What this step refuses to know: clients and the clock.
 
 mod behavior;
 mod finding;

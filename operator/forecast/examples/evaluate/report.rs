@@ -59,7 +59,6 @@ pub(crate) struct Costs {
     fit_with_trees_milliseconds: f64,
     update_microseconds: f64,
     predict_microseconds: f64,
-    state_bytes_most: usize,
 }
 
 /// Everything that is reported.
@@ -188,7 +187,6 @@ fn costs<'a>(all: impl Iterator<Item = &'a Cost> + Clone) -> Costs {
         fit_with_trees_milliseconds: 1e3 * median(|c| &c.heavy),
         update_microseconds: 1e6 * median(|c| &c.updates),
         predict_microseconds: 1e6 * median(|c| &c.predictions),
-        state_bytes_most: all.map(|c| c.state_bytes).max().unwrap_or(0),
     }
 }
 
@@ -297,12 +295,8 @@ fn print_costs(summary: &Summary) {
     );
     let c = &summary.cost;
     println!(
-        "Median cost: fit {:.1} ms, with trees {:.1} ms; update {:.1} us; predict {:.1} us; state at most {:.1} KiB",
-        c.fit_milliseconds,
-        c.fit_with_trees_milliseconds,
-        c.update_microseconds,
-        c.predict_microseconds,
-        c.state_bytes_most as f64 / 1024.0
+        "Median cost: fit {:.1} ms, with trees {:.1} ms; update {:.1} us; predict {:.1} us",
+        c.fit_milliseconds, c.fit_with_trees_milliseconds, c.update_microseconds, c.predict_microseconds
     );
 }
 

@@ -47,7 +47,6 @@ pub(crate) struct Cost {
     pub(crate) heavy: Spent,
     pub(crate) updates: Spent,
     pub(crate) predictions: Spent,
-    pub(crate) state_bytes: usize,
 }
 
 /// How long something took, each time.
@@ -119,7 +118,6 @@ pub(crate) fn series(
         }
         bar.inc(1);
     }
-    cost.state_bytes = serde_json::to_vec(&forecaster)?.len();
     let differences: Vec<f64> =
         (day..series.len()).filter_map(|i| Some((series.get(i)? - series.get(i - day)?).abs())).collect();
     let scale = differences.iter().sum::<f64>() / differences.len().max(1) as f64;

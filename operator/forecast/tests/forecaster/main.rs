@@ -4,7 +4,6 @@
 
 mod change;
 mod extremes;
-mod state;
 
 use std::time::Duration;
 

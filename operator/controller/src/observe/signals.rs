@@ -10,8 +10,8 @@ use series::{Absence, AbsenceReason};
 use sources::prometheus::{Auth, Config, Prometheus};
 use sources::{Pool, QueueSource, Source, Tls};
 
-use crate::queues::{self, Plan};
-use crate::secrets::{Resolver, Secrets};
+use crate::observe::queues::{self, Plan};
+use crate::observe::secrets::{Resolver, Secrets};
 use crate::validate::{Intent, Signal, SignalSource};
 
 /// The sources of one policy, in the order of its signals, each or why it can't be asked.

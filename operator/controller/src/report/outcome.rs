@@ -2,7 +2,7 @@
 
 use crate::actuate::Actuation;
 use crate::error::Refusal;
-use crate::pods::PodCount;
+use crate::observe::pods::PodCount;
 
 /// What came of one evaluation.
 #[derive(Clone, Debug)]

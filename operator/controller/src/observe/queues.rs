@@ -14,7 +14,7 @@ use sources::queue::{kafka, nats, prometheus, rabbitmq, redis, sqs};
 use sources::tls::Identity;
 use sources::{Pool, QueueSource, Tls};
 
-use crate::secrets::Resolver;
+use crate::observe::secrets::Resolver;
 
 /// A queue with every secret resolved; nothing is connected yet.
 pub(crate) enum Plan {

@@ -3,6 +3,12 @@
 //! What comes in: the intent, the target's scale, what is remembered. What goes out: the autoscaler's `Inputs`. All metrics are read at the same time; one that hangs holds up nothing
 //! but itself, for at most its deadline.
 
+pub(crate) mod calendars;
+pub mod pods;
+pub(crate) mod queues;
+pub mod secrets;
+pub(crate) mod signals;
+
 use autoscaler::{Inputs, MetricInput, QueueInput};
 use decide::{Health, Replicas};
 use futures::future::join_all;
@@ -15,12 +21,12 @@ use sources::{Measured, QueueSource, Source};
 use telemetry::metrics::Step;
 
 use crate::actuate::FIELD_MANAGER;
+use crate::actuate::target::Scale;
 use crate::context::Context;
 use crate::memory::PolicyMemory;
-use crate::outcome::Note;
-use crate::pods::{PodCount, selector};
-use crate::signals::{Asked, Sources};
-use crate::target::Scale;
+use crate::observe::pods::{PodCount, selector};
+use crate::observe::signals::{Asked, Sources};
+use crate::report::outcome::Note;
 use crate::validate::{Intent, Target};
 
 /// What was observed, and what belongs to it.

@@ -158,8 +158,8 @@ impl Targets {
 
     /// The first group that has the kind with a scale subresource.
     async fn anywhere(&self, kind: &str) -> Result<Option<ApiResource>, kube::Error> {
-        // `run_aggregated` finds nothing on API servers before 1.26 and doesn't say so.
-        let all = Discovery::new(self.client.clone()).run().await?;
+        // Aggregated: two requests, and a group whose server doesn't answer is left out instead of failing all.
+        let all = Discovery::new(self.client.clone()).run_aggregated().await?;
         let found = all.groups().find_map(|group| {
             group
                 .recommended_resources()

@@ -3,6 +3,14 @@
 //! What comes in: an outcome. What goes out: a status patch where something changed, an event where somebody would
 //! want to know, series, and a snapshot. A failure to report is logged and counted, and never stops scaling.
 
+pub(crate) mod capacity;
+pub(crate) mod charts;
+pub mod conditions;
+pub mod outcome;
+pub(crate) mod page;
+pub mod policy_metrics;
+pub(crate) mod status;
+
 use std::time::Instant;
 
 use api::v1alpha1::{AutoscalePolicy, AutoscalePolicyStatus};
@@ -18,14 +26,11 @@ use telemetry::metrics::{
 };
 
 use crate::actuate::{Actuation, FIELD_MANAGER, Skip};
-use crate::capacity;
 use crate::context::Context;
 use crate::error::{is_not_found, say};
 use crate::memory::PolicyMemory;
-use crate::outcome::{Decided, Note, Outcome};
-use crate::page;
-use crate::policy_metrics;
-use crate::status::{Inputs, is_due, selection, status};
+use crate::report::outcome::{Decided, Note, Outcome};
+use crate::report::status::{Inputs, is_due, selection, status};
 use crate::validate::Intent;
 
 /// What is reported on.

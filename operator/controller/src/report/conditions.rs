@@ -9,7 +9,7 @@ use series::{Absence, AbsenceReason, Reading};
 
 use crate::actuate::{Actuation, Skip};
 use crate::error::Refusal;
-use crate::outcome::{Decided, Outcome};
+use crate::report::outcome::{Decided, Outcome};
 
 /// Longest message of a condition; the API allows 32 KiB, people read less.
 const LONGEST: usize = 1_024;
@@ -236,8 +236,8 @@ mod tests {
     use series::Sample;
 
     use super::*;
-    use crate::outcome::sentence;
-    use crate::pods::PodCount;
+    use crate::observe::pods::PodCount;
+    use crate::report::outcome::sentence;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()

@@ -27,7 +27,7 @@ pub struct Hpas {
 }
 
 impl Hpas {
-    /// Takes in one watch event, as [`crate::pods::Pods::apply`] does.
+    /// Takes in one watch event, as [`crate::observe::pods::Pods::apply`] does.
     pub(crate) fn apply(
         &self,
         scope: Option<&str>,

@@ -13,8 +13,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use series::{Reading, time};
 
 use crate::actuate::Actuation;
-use crate::conditions::conditions;
-use crate::outcome::{Decided, Outcome, driver};
+use crate::report::conditions::conditions;
+use crate::report::outcome::{Decided, Outcome, driver};
 
 /// Changes that only move numbers inside the record are written this often at most.
 const COALESCE: Duration = Duration::from_mins(1);

@@ -14,9 +14,9 @@ use kube::api::{ListParams, PartialObjectMeta, Patch, PatchParams};
 use kube::{Api, Client};
 
 use crate::actuate::FIELD_MANAGER;
+use crate::actuate::target::Scale;
 use crate::error::{Refusal, is_forbidden, is_not_found, say};
-use crate::signals::{Asked, Busy, Sources};
-use crate::target::Scale;
+use crate::observe::signals::{Asked, Busy, Sources};
 
 /// What a ReplicaSet goes by: pods with a lower cost are removed first, and 0 is the cost of those without.
 const COST: &str = "controller.kubernetes.io/pod-deletion-cost";

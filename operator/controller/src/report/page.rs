@@ -11,7 +11,7 @@ use series::{Reading, time};
 
 use crate::actuate::{Actuation, Skip};
 use crate::memory::PolicyMemory;
-use crate::outcome::{Decided, driver};
+use crate::report::outcome::{Decided, driver};
 use crate::validate::{Intent, SignalSource};
 
 /// What the page shows after a decision.

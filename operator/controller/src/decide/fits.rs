@@ -11,8 +11,8 @@ use sources::Source;
 use telemetry::metrics::{Metrics, Outcome};
 use tokio::sync::Semaphore;
 
+use crate::decide::profiles::Profiles;
 use crate::memory::PolicyMemory;
-use crate::profiles::Profiles;
 
 /// Slots of a minute, for what is simulated of a longer step.
 const MINUTE: Duration = Duration::from_mins(1);

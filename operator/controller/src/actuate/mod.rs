@@ -11,14 +11,19 @@
 //! A refusal by the API server is an [`Actuation::Refused`] with its words; it isn't retried here but decided anew at
 //! the next tick.
 
+pub(crate) mod claims;
+pub mod owners;
+pub(crate) mod protect;
+pub mod target;
+
 use api::condition::reason;
 use k8s_openapi::api::autoscaling::v1::{HorizontalPodAutoscaler, Scale as K8sScale, ScaleSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 
+use crate::actuate::target::{ORIGINAL_FLOOR, Scale, WRITTEN_FLOOR};
 use crate::error::{Refusal, is_conflict, is_forbidden, say};
-use crate::target::{ORIGINAL_FLOOR, Scale, WRITTEN_FLOOR};
 use crate::validate::Target;
 
 /// The name under which Foresail writes.

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{PoisonError, RwLock};
 
+use crate::actuate::owners::{Claim, better_claim};
 use crate::error::Refusal;
-use crate::owners::{Claim, better_claim};
 use crate::validate::Target;
 
 /// Namespace, kind and name of a target.

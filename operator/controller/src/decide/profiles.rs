@@ -41,9 +41,8 @@ pub(crate) struct Profiles {
 
 impl Profiles {
     pub(crate) fn new(client: &Client, store: Option<&Store>) -> Self {
-        // A label's value is shorter than a Lease's name may be.
-        let owner = |s: &Store| Arc::from(autoscaler::identity(&s.owner));
-        Self { maps: store.map(|s| (Api::namespaced(client.clone(), &s.namespace), owner(s))) }
+        let maps = |s: &Store| (Api::namespaced(client.clone(), &s.namespace), label_value(&s.owner).into());
+        Self { maps: store.map(maps) }
     }
 
     /// The history of the metric with this identity; an empty one where none was kept.
@@ -156,6 +155,12 @@ impl Profiles {
         };
         tracing::warn!(configmap = name, error = why, "can't delete a history");
     }
+}
+
+/// A label's value is shorter than a Lease's name may be.
+fn label_value(name: &str) -> String {
+    const LONGEST: usize = 63;
+    if name.len() <= LONGEST { name.to_owned() } else { autoscaler::identity(name) }
 }
 
 fn name(uid: &str) -> String {
