@@ -179,5 +179,5 @@ fn evaluate(
         })
         .collect();
     bar.finish_and_clear();
-    results
+    Ok(results)
 }

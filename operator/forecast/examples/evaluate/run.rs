@@ -80,7 +80,7 @@ pub(crate) fn series(
     args: &Args,
     zone: &TimeZone,
     bar: &ProgressBar,
-) -> anyhow::Result<Outcome> {
+) -> Outcome {
     let series = &input.series;
     let step = series.step();
     let horizon = args.horizons.iter().copied().max().unwrap_or(step).max(step);
@@ -121,7 +121,7 @@ pub(crate) fn series(
     let differences: Vec<f64> =
         (day..series.len()).filter_map(|i| Some((series.get(i)? - series.get(i - day)?).abs())).collect();
     let scale = differences.iter().sum::<f64>() / differences.len().max(1) as f64;
-    Ok(Outcome { name: input.name.clone(), said, scale, cost, notes })
+    Outcome { name: input.name.clone(), said, scale, cost, notes }
 }
 
 /// The horizons in steps, rising; those that aren't a number of whole steps are left out.
