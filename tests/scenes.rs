@@ -8,9 +8,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
 use scene::{STARTUP, Scene, deployment, policy, until};
 use serde_json::json;
-use testbed::{Shape, wait};
+use testbed::{Shape, chart, wait};
 
 /// Each weekday's share of the load of today: nothing would beat yesterday if all days were alike.
 const WEEK: [f64; 7] = [1.0, 0.8, 1.2, 0.9, 1.15, 0.75, 1.25];
@@ -186,6 +189,59 @@ async fn of_two_instances_one_acts_the_other_takes_over_at_sigterm_and_comes_dow
         scene.tell("web").await;
     }
     println!("{} replicas {:?} after the load fell", down?, ended.elapsed());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_lease_that_is_lost_for_a_moment_loses_nothing_of_what_was_learned() -> Result<()> {
+    let mut scene = Scene::set(Shape::constant(1000.0), &json!({})).await?;
+    scene.deploy("web", 4).await?;
+    scene.start_foresail("one", &["--lease-duration", "4s"]).await?;
+    scene.plane.apply_object(policy("web", &json!({"behavior": null}))).await?;
+    let settled = scene.wait_for_replicas("web", 10..=14, Duration::from_secs(40)).await?;
+    let learned = || async {
+        let status = scene.policy("web").await?["status"].clone();
+        let startups = status["startup"]["samples"].as_array().map_or(0, Vec::len);
+        ensure!(status["selection"]["state"] == "Selected" && startups > 0, "{}", status["selection"]);
+        let selection = &status["learned"]["selection"];
+        ensure!(!selection["evidence"].is_null(), "{selection}");
+        Ok((selection["selected"].clone(), selection["evidence"].clone(), status["startup"].clone()))
+    };
+    let before = wait::until("a strategy that was selected", Duration::from_mins(2), learned).await?;
+
+    let leases: Api<Lease> = Api::namespaced(scene.plane.client(), chart::NAMESPACE);
+    let taken = json!({"spec": {
+        "holderIdentity": "somebody", "leaseDurationSeconds": 1,
+        "renewTime": Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string(),
+    }});
+    leases.patch("foresail", &PatchParams::default(), &Patch::Merge(&taken)).await?;
+    let leads = |wanted: f64| {
+        let foresail = &scene.foresail[0];
+        async move {
+            let leads = foresail.metric("foresail_leader").await?;
+            ensure!(leads == wanted, "{leads}");
+            anyhow::Ok(())
+        }
+    };
+    wait::until("the Lease lost", Duration::from_secs(20), || leads(0.0)).await?;
+    wait::until("the Lease back", Duration::from_secs(20), || leads(1.0)).await?;
+
+    // It decides again, holds what it held, and knows what it knew.
+    let back = Timestamp::now();
+    scene.demand_replicas("web", settled..=settled + 2, Duration::from_secs(10)).await?;
+    // A status in which only numbers moved is written once a minute.
+    wait::until("a decision", Duration::from_secs(75), || async {
+        let status = scene.policy("web").await?["status"].clone();
+        let made: Timestamp = status["decision"]["time"].as_str().unwrap_or_default().parse()?;
+        ensure!(made > back, "the last one was made at {made}");
+        anyhow::Ok(())
+    })
+    .await?;
+    let after = learned().await?;
+    ensure!((&after.0, &after.1) == (&before.0, &before.1), "{after:?} instead of {before:?}");
+    let (now, then) = (after.2["samples"].to_string(), before.2["samples"].to_string());
+    let kept = then.trim_end_matches(']').trim_start_matches('[');
+    ensure!(now.contains(kept), "start-ups {now} instead of {then} and later ones");
     Ok(())
 }
 
