@@ -81,7 +81,7 @@ struct Scene {
     startup: u64,
     setup: Setup,
     load: Arc<Load>,
-    forecasts: Arc<Prepared>,
+    forecasts: Vec<Arc<Prepared>>,
 }
 
 fn main() -> Result<(), Failure> {
@@ -133,7 +133,7 @@ fn scenes(args: &Args, file: &Path) -> Vec<Scene> {
             startup: *startup,
             setup: setup(*startup),
             load: Arc::clone(&load),
-            forecasts: Arc::clone(&forecasts),
+            forecasts: forecasts.clone(),
         };
         Ok(args.startups.iter().map(scene).collect())
     };
@@ -181,7 +181,7 @@ fn run(args: &Args, scene: &Scene) -> Option<(Cell, Vec<(&'static str, f64)>)> {
     let replayed = |protection: &f64| {
         let policy = decide::Policy { protection: *protection, ..scene.setup.policy.clone() };
         let mut ours =
-            Foresail::new(&scene.load, policy, &scene.setup.forecast, Some(Arc::clone(&scene.forecasts)));
+            Foresail::new(&scene.load, policy, &scene.setup.forecast, &scene.forecasts, &scene.setup.world);
         let outcome = replay(&scene.load, &scene.setup.world, &mut ours);
         (ours, score(&outcome, &scene.load, &oracle))
     };

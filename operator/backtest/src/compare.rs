@@ -34,7 +34,8 @@ pub const FORESAIL: &str = "Foresail";
 /// What is to be compared.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// The policy Foresail runs under. Its first metric is the load; that metric's target is what one replica carries.
+    /// The policy Foresail runs under. Its metrics are those of the load; the target of the first is what one replica carries
+    /// of it.
     pub policy: Policy,
     /// The world everybody runs in.
     pub world: World,
@@ -83,7 +84,18 @@ impl Setup {
 
     /// The load of the comparison.
     pub fn load(&self, recording: &Series) -> Result<Load, LoadError> {
-        let shape = Shape {
+        Load::new(recording, &self.shape())
+    }
+
+    /// The load of a policy with several metrics: a recording of each, in the policy's order.
+    pub fn load_of_metrics(&self, recordings: &[Series]) -> Result<Load, LoadError> {
+        let targets = self.policy.metrics.iter().map(|metric| metric.target);
+        let recordings: Vec<(Series, f64)> = recordings.iter().cloned().zip(targets).collect();
+        Load::of_metrics(&recordings, &self.shape())
+    }
+
+    fn shape(&self) -> Shape {
+        Shape {
             scored: self.scored,
             warm_up: self.warm_up,
             peak_replicas: self.peak_replicas,
@@ -91,17 +103,21 @@ impl Setup {
             capacity: self.world.capacity,
             dispersion: self.dispersion,
             seed: self.world.seed,
-        };
-        Load::new(recording, &shape)
+        }
     }
 
-    /// The forecasts of the comparison; the same for every start-up time as long as load and telemetry are.
-    pub fn forecasts(&self, load: &Load) -> Arc<Prepared> {
+    /// The forecasts of the comparison, one for each metric; the same for every start-up time as long as load and telemetry
+    /// are.
+    pub fn forecasts(&self, load: &Load) -> Vec<Arc<Prepared>> {
         let settings = of_recording(&self.forecast, load.history().step());
-        if self.clairvoyant {
-            return Arc::new(perfect(load, &settings));
-        }
-        Arc::new(learn(load, &Observer::new(&self.world), &settings))
+        let of = |load: &Load| {
+            Arc::new(if self.clairvoyant {
+                perfect(load, &settings)
+            } else {
+                learn(load, &Observer::new(&self.world), &settings)
+            })
+        };
+        if load.parts().is_empty() { vec![of(load)] } else { load.parts().iter().map(|l| of(l)).collect() }
     }
 }
 
@@ -178,7 +194,12 @@ struct Job<'a> {
 }
 
 /// Compares on a load with the forecasts made for it.
-pub fn compare(setup: &Setup, load: &Load, forecasts: &Arc<Prepared>, progress: Progress<'_>) -> Comparison {
+pub fn compare(
+    setup: &Setup,
+    load: &Load,
+    forecasts: &[Arc<Prepared>],
+    progress: Progress<'_>,
+) -> Comparison {
     let oracle = oracle(setup, load);
     let jobs = jobs(setup, load, forecasts);
     let runs: Vec<(Row, Option<Outcome>)> = jobs
@@ -209,7 +230,7 @@ pub fn names(setup: &Setup) -> Vec<String> {
 }
 
 /// Replays every run once more, one after the other, and hands out each decision.
-pub fn record(setup: &Setup, load: &Load, forecasts: &Arc<Prepared>, recorder: &mut dyn FnMut(Tick)) {
+pub fn record(setup: &Setup, load: &Load, forecasts: &[Arc<Prepared>], recorder: &mut dyn FnMut(Tick)) {
     for job in jobs(setup, load, forecasts) {
         replay_recorded(load, &setup.world, &mut *(job.scaler)(), &job.name, recorder);
     }
@@ -221,9 +242,9 @@ pub fn oracle(setup: &Setup, load: &Load) -> Oracle {
     Oracle::new(&needs(load, &setup.world), WINDOW as f64, restart)
 }
 
-fn jobs<'a>(setup: &'a Setup, load: &'a Load, forecasts: &'a Arc<Prepared>) -> Vec<Job<'a>> {
+fn jobs<'a>(setup: &'a Setup, load: &'a Load, forecasts: &'a [Arc<Prepared>]) -> Vec<Job<'a>> {
     let ours = move |policy: Policy| -> Box<dyn Scaler> {
-        Box::new(Foresail::new(load, policy, &setup.forecast, Some(Arc::clone(forecasts))))
+        Box::new(Foresail::new(load, policy, &setup.forecast, forecasts, &setup.world))
     };
     let policy = setup.policy.clone();
     let mut jobs = vec![Job {
@@ -269,7 +290,7 @@ fn point(row: &Row) -> Point {
 fn assemble(
     setup: &Setup,
     load: &Load,
-    forecasts: &Prepared,
+    forecasts: &[Arc<Prepared>],
     oracle: &Oracle,
     runs: Vec<(Row, Option<Outcome>)>,
 ) -> Comparison {
@@ -290,10 +311,11 @@ fn assemble(
         _ => Vec::new(),
     };
     let scored = outcome(FORESAIL).map_or(0, |o| o.need.iter().filter(|n| **n > 0).count());
-    let forecast = forecasts.last().map_or_else(String::new, |state| match &state.forecast {
-        Ok(_) => state.standing.as_ref().map_or_else(String::new, |s| s.model.clone()),
-        Err(refusal) => format!("none ({refusal})"),
-    });
+    let forecast =
+        forecasts.first().and_then(|f| f.last()).map_or_else(String::new, |state| match &state.forecast {
+            Ok(_) => state.standing.as_ref().map_or_else(String::new, |s| s.model.clone()),
+            Err(refusal) => format!("none ({refusal})"),
+        });
     let mut comparison = Comparison {
         from: load.time_of(crate::load::RUN_IN as usize),
         to: load.time_of(load.seconds()),

@@ -14,6 +14,8 @@ use crate::attribution::Attribution;
 use crate::forecast_log::{of_recording, signal};
 use crate::load::Load;
 use crate::scaler::{Answer, Scaler, View, Why};
+use crate::telemetry::{Observer, Past, Signal};
+use crate::world::World;
 
 /// At this share of the usual number of series or below, a source speaks of vanished series.
 const VANISHED_SHARE: f64 = 0.5;
@@ -26,25 +28,40 @@ const TOLD_AFTER: Duration = Duration::from_secs(6);
 pub struct Foresail {
     autoscaler: Autoscaler,
     startups: usize,
-    series: VecDeque<u32>,
+    /// How each metric is measured, where there are several.
+    parts: Vec<(Arc<Load>, Observer)>,
+    /// For each metric, how many series fed it at the decisions of the last hour.
+    series: Vec<VecDeque<u32>>,
     attribution: Attribution,
     calendar: Vec<CalendarWindow>,
 }
 
 impl Foresail {
-    /// Foresail with a policy whose first metric is the load, and with the forecasts that were made for it before; without
-    /// them it makes its own. It knows the history before the replay.
-    pub fn new(load: &Load, policy: Policy, settings: &Settings, prepared: Option<Arc<Prepared>>) -> Self {
+    /// Foresail with a policy whose metrics are those of the load, and with the forecasts that were made for them before;
+    /// without them it makes its own. It knows the history before the replay, and measures as everybody in `world` does.
+    pub fn new(
+        load: &Load,
+        policy: Policy,
+        settings: &Settings,
+        prepared: &[Arc<Prepared>],
+        world: &World,
+    ) -> Self {
         let settings = of_recording(settings, load.history().step());
         let calendar = policy.calendar.clone();
-        let signals = policy.metrics.iter().map(|_| signal(&settings, prepared.clone())).collect();
+        let metrics = policy.metrics.len();
+        let signals = (0..metrics).map(|m| signal(&settings, prepared.get(m).cloned())).collect();
         let mut autoscaler = Autoscaler::new(Setup { policy, pause: None, signals, place: 0.0 });
-        autoscaler.warm_up(0, load.history(), None, load.start());
+        for metric in 0..metrics {
+            let history = load.parts().get(metric).map_or(load.history(), |part| part.history());
+            autoscaler.warm_up(metric, history, None, load.start());
+        }
         work_off(&mut autoscaler, load.start());
+        let parts = load.parts().iter().map(|part| (Arc::clone(part), Observer::new(world))).collect();
         Self {
             autoscaler,
             startups: 0,
-            series: VecDeque::new(),
+            parts,
+            series: vec![VecDeque::new(); metrics],
             attribution: Attribution::default(),
             calendar,
         }
@@ -60,10 +77,19 @@ impl Foresail {
         &self.attribution
     }
 
-    /// What one replica carries, as far as it's known: declared, or learned by now.
+    /// What one replica carries of the first metric, as far as it's known: declared, or learned by now.
     pub fn per_replica(&self) -> f64 {
         let first = self.autoscaler.setup().policy.metrics.first();
         first.map_or(1.0, |metric| self.autoscaler.per_replica(&metric.name))
+    }
+
+    /// Replicas for the loads as measured, without any headroom.
+    fn needed(&self, inputs: &Inputs) -> Option<u32> {
+        let metrics = self.autoscaler.setup().policy.metrics.iter().zip(&inputs.metrics);
+        let need = |(metric, input): (&decide::MetricPolicy, &MetricInput)| {
+            Some((input.reading.fresh()? / self.autoscaler.per_replica(&metric.name)).ceil() as u32)
+        };
+        metrics.filter_map(need).max()
     }
 
     fn inputs(&mut self, view: &View<'_>) -> Inputs {
@@ -74,11 +100,20 @@ impl Foresail {
             .collect();
         self.startups = view.startups.len();
         let known = view.pods.available && view.pods.missing == 0;
-        let metric = MetricInput {
-            coverage: view.signal.coverage,
-            used: known.then_some(view.pods.utilization),
-            ..MetricInput::of(self.reading(view))
+        let signals: Vec<Signal> = if self.parts.is_empty() {
+            vec![view.signal.clone()]
+        } else {
+            let look = |(load, observer): &(Arc<Load>, Observer)| {
+                observer.look(Past::new(load.total(), view.second), view.now, load.masked(view.second))
+            };
+            self.parts.iter().map(look).collect()
         };
+        let metrics = signals.into_iter().zip(&mut self.series).map(|(signal, series)| MetricInput {
+            coverage: signal.coverage,
+            used: known.then_some(view.pods.utilization),
+            ..MetricInput::of(reading(signal, series))
+        });
+        let metrics = metrics.collect();
         Inputs {
             replicas: Replicas {
                 spec: view.spec,
@@ -88,29 +123,28 @@ impl Foresail {
                 ..Replicas::default()
             },
             startups,
-            metrics: vec![metric],
+            metrics,
             calendar: self.calendar.clone(),
             ..Inputs::of(view.spec)
         }
     }
+}
 
-    /// The reading as a source gives it: absent where far fewer series feed it than in the last hour.
-    fn reading(&mut self, view: &View<'_>) -> Reading {
-        let reading = view.signal.reading.clone();
-        if reading.fresh().is_none() {
-            return reading;
-        }
-        let usual = self.series.iter().copied().max().unwrap_or(0);
-        if f64::from(view.signal.series) <= VANISHED_SHARE * f64::from(usual) {
-            let message = format!("{} series instead of {usual}", view.signal.series);
-            return Reading::Absent(Absence::new(AbsenceReason::SeriesVanished, message));
-        }
-        self.series.push_back(view.signal.series);
-        if self.series.len() > HOUR {
-            self.series.pop_front();
-        }
-        reading
+/// The reading as a source gives it: absent where far fewer series feed it than in the last hour.
+fn reading(signal: Signal, series: &mut VecDeque<u32>) -> Reading {
+    if signal.reading.fresh().is_none() {
+        return signal.reading;
     }
+    let usual = series.iter().copied().max().unwrap_or(0);
+    if f64::from(signal.series) <= VANISHED_SHARE * f64::from(usual) {
+        let message = format!("{} series instead of {usual}", signal.series);
+        return Reading::Absent(Absence::new(AbsenceReason::SeriesVanished, message));
+    }
+    series.push_back(signal.series);
+    if series.len() > HOUR {
+        series.pop_front();
+    }
+    signal.reading
 }
 
 impl Scaler for Foresail {
@@ -119,8 +153,7 @@ impl Scaler for Foresail {
         let decided = self.autoscaler.step(&inputs, view.now);
         let replicas = carry_out(&mut self.autoscaler, &decided.plan, view.spec, view.now);
         work_off(&mut self.autoscaler, view.now);
-        let load = inputs.metrics.first().and_then(|m| m.reading.fresh());
-        let needed = load.map_or(view.spec, |load| (load / self.per_replica()).ceil() as u32);
+        let needed = self.needed(&inputs).unwrap_or(view.spec);
         self.attribution.note(&decided.record.recommendation, needed);
         Answer { replicas, why: explain.then(|| Box::new(explained(&decided.record))) }
     }

@@ -1,6 +1,7 @@
 //! From recorded load to what arrives each second. A [`Series`] comes in; arrivals for the replayed span, their running
 //! total, and which seconds were really recorded go out. Knows nothing of policies or pods.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -25,6 +26,7 @@ pub struct Load {
     arrivals: Vec<f32>,
     total: Vec<f64>,
     masked: Vec<bool>,
+    parts: Vec<Arc<Load>>,
 }
 
 /// How a recording becomes the load of a replay.
@@ -55,6 +57,9 @@ pub enum LoadError {
         /// Length of the recording in whole hours.
         hours: u64,
     },
+    /// The recordings of several metrics that have no span in common.
+    #[error("the recordings of the metrics have no time in common")]
+    Apart,
     /// Nothing but zero and gaps.
     #[error("the recording holds no load at all")]
     Silent,
@@ -86,7 +91,30 @@ impl Load {
             total.push(sum);
         }
         let history = scaled(recording, scale).between(begin, from);
-        Ok(Self { history, start: from, recorded, arrivals, total, masked })
+        Ok(Self { history, start: from, recorded, arrivals, total, masked, parts: Vec::new() })
+    }
+
+    /// The load of several metrics, each with what one replica carries of it: at any time the one that needs the most
+    /// replicas counts, in the unit of the first. Where one of them has a gap, all have.
+    pub fn of_metrics(recordings: &[(Series, f64)], shape: &Shape) -> Result<Self, LoadError> {
+        if let [(recording, _)] = recordings {
+            return Self::new(recording, shape);
+        }
+        let recordings = on_one_grid(recordings).ok_or(LoadError::Apart)?;
+        let largest = most_demanding(&recordings, shape.per_replica).ok_or(LoadError::Apart)?;
+        let mut load = Self::new(&largest, shape)?;
+        let scale = scale_of(&largest, load.start, shape).ok_or(LoadError::Silent)?;
+        for (recording, target) in &recordings {
+            let (per_replica, capacity) = (*target, shape.capacity * target / shape.per_replica);
+            let shape = Shape { peak_replicas: None, per_replica, capacity, ..shape.clone() };
+            load.parts.push(Arc::new(Self::new(&scaled(recording, scale), &shape)?));
+        }
+        Ok(load)
+    }
+
+    /// The load of each metric, where there are several.
+    pub fn parts(&self) -> &[Arc<Load>] {
+        &self.parts
     }
 
     /// What was known before the replay began, on the recording's own grid and in the replay's scale.
@@ -128,6 +156,39 @@ impl Load {
     pub fn masked(&self, second: usize) -> bool {
         self.masked.get(second).copied().unwrap_or(false)
     }
+}
+
+/// All of them on the coarsest of their steps, over the time that they have in common.
+fn on_one_grid(recordings: &[(Series, f64)]) -> Option<Vec<(Series, f64)>> {
+    let step = recordings.iter().map(|(series, _)| series.step()).max()?;
+    let coarse = |(series, target): &(Series, f64)| {
+        let factor = step.as_secs() / series.step().as_secs().max(1);
+        (series.coarsen(usize::try_from(factor).unwrap_or(1)), *target)
+    };
+    let recordings: Vec<_> = recordings.iter().map(coarse).collect();
+    let from = recordings.iter().map(|(series, _)| time::align(series.start(), step)).max()?;
+    let to = recordings.iter().map(|(series, _)| series.end()).min()?;
+    let slots = time::since(to, from).as_secs() / step.as_secs().max(1);
+    let cut = |(series, target): &(Series, f64)| {
+        let of = |slot: u64| {
+            let middle = time::after(from, step * u32::try_from(slot).ok()? + step / 2);
+            let index = time::since(middle, series.start()).as_secs() / series.step().as_secs().max(1);
+            series.get(usize::try_from(index).ok()?).filter(|_| middle >= series.start())
+        };
+        let values = (0..slots).map(|slot| of(slot).unwrap_or(f64::NAN)).collect();
+        Some((Series::new(from, step, values).ok()?, *target))
+    };
+    recordings.iter().map(cut).collect::<Option<Vec<_>>>().filter(|_| slots > 0)
+}
+
+/// For each slot the load that needs the most replicas, in a unit of which one replica carries `unit`.
+fn most_demanding(recordings: &[(Series, f64)], unit: f64) -> Option<Series> {
+    let (first, _) = recordings.first()?;
+    let largest = |slot: usize| {
+        let mut needs = recordings.iter().map(|(series, target)| Some(series.get(slot)? / target * unit));
+        needs.try_fold(0.0, |most: f64, need| Some(most.max(need?))).unwrap_or(f64::NAN)
+    };
+    Series::new(first.start(), first.step(), (0..first.len()).map(largest).collect()).ok()
 }
 
 fn scaled(series: &Series, scale: f64) -> Series {
@@ -297,6 +358,27 @@ mod tests {
         };
         assert_eq!(make(3), make(3));
         assert_ne!(make(3), make(4));
+    }
+
+    #[test]
+    fn of_several_metrics_the_most_demanding_counts() {
+        let rising: Vec<f64> = (0..144).map(|i| 80.0 + f64::from(i)).collect();
+        // Of the second a replica carries a tenth; it is a slot late, and needs more until the first has risen.
+        let level: Vec<f64> = (0..143).map(|i| if i == 140 { f64::NAN } else { 16.0 }).collect();
+        let later =
+            Series::new(Timestamp::from_second(300).unwrap(), Duration::from_secs(300), level).unwrap();
+        let load = Load::of_metrics(&[(recording(rising), 80.0), (later, 8.0)], &shape()).unwrap();
+        let known = load.history();
+        assert_eq!(known.get(0), Some(160.0), "two replicas for the second");
+        assert_eq!(load.parts()[1].history().get(0), Some(16.0));
+        let last = load.recorded()[load.seconds() - 200];
+        assert!((f64::from(last) - 223.0).abs() < 1.5, "{last}: the first needs more now");
+        let shared = Load::of_metrics(&[(recording(vec![1.0; 144]), 80.0)], &shape()).unwrap();
+        assert!(shared.parts().is_empty());
+        let far =
+            Series::new(Timestamp::from_second(1 << 30).unwrap(), Duration::from_secs(300), vec![1.0; 144]);
+        let apart = Load::of_metrics(&[(recording(vec![1.0; 144]), 80.0), (far.unwrap(), 8.0)], &shape());
+        assert_eq!(apart.unwrap_err(), LoadError::Apart);
     }
 
     #[test]

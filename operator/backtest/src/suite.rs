@@ -161,7 +161,7 @@ pub fn replay_series(
     recording: &Series,
     setup: &Setup,
     startups: &[Duration],
-    (load, forecasts): (&Load, &Arc<Prepared>),
+    (load, forecasts): (&Load, &[Arc<Prepared>]),
     done: &(dyn Fn(&str) + Sync),
 ) -> Vec<Cell> {
     let protections = EQUAL_COST_PROTECTIONS.to_vec();

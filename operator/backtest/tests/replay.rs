@@ -42,11 +42,38 @@ fn run(setup: &Setup, recording: &Series) -> Comparison {
     compare(setup, &load, &forecasts, &|_| {})
 }
 
-fn ticks(setup: &Setup, load: &Load, forecasts: &Arc<Prepared>) -> Vec<Tick> {
+fn ticks(setup: &Setup, load: &Load, forecasts: &[Arc<Prepared>]) -> Vec<Tick> {
     let mut ticks = Vec::new();
-    let mut ours = Foresail::new(load, setup.policy.clone(), &setup.forecast, Some(Arc::clone(forecasts)));
+    let mut ours = Foresail::new(load, setup.policy.clone(), &setup.forecast, forecasts, &setup.world);
     replay_recorded(load, &setup.world, &mut ours, "Foresail", &mut |tick| ticks.push(tick));
     ticks
+}
+
+#[test]
+fn all_metrics_of_a_policy_are_replayed() {
+    let mut setup = setup();
+    let mut jobs = setup.policy.metrics[0].clone();
+    (jobs.name, jobs.target) = ("jobs".to_owned(), 10.0);
+    setup.policy.metrics.push(jobs);
+    // Jobs run while requests rest, and need forty replicas then.
+    let night = |t: f64| (0.05..0.2).contains(&t.fract());
+    let recordings = [recording(|_, v| v), recording(|t, _| if night(t) { 400.0 } else { 20.0 })];
+    let load = setup.load_of_metrics(&recordings).unwrap();
+    let forecasts = setup.forecasts(&load);
+    assert_eq!(forecasts.len(), 2);
+    let ticks = ticks(&setup, &load, &forecasts);
+    let middle = |tick: &&Tick| {
+        let t = (tick.time.as_second() - 1_767_571_200) as f64 / DAY;
+        tick.scored && (0.1..0.15).contains(&t.fract())
+    };
+    let at_night: Vec<&Tick> = ticks.iter().filter(middle).collect();
+    assert!(at_night.len() > 100 && at_night.iter().all(|t| t.desired >= 38), "{:?}", at_night[0]);
+    let metrics = &at_night[0].why.record["observation"]["metrics"];
+    let value = |m: usize| metrics[m]["reading"]["Fresh"]["value"].as_f64().unwrap();
+    assert!(value(0) > 350.0 && (300.0..500.0).contains(&value(1)), "{metrics}");
+    let compared = compare(&setup, &load, &forecasts, &|_| {});
+    let broken = |name: &str| compared.row(name).unwrap().score.violation_percent;
+    assert!(broken("Foresail") < 1.0 && broken("perfect forecast") < 1.0, "{}", broken("Foresail"));
 }
 
 #[test]
@@ -90,8 +117,7 @@ fn no_pod_is_removed_on_missing_or_wrong_data() {
         (fault.from, fault.to) = (fault.from + 68_400, fault.to + 68_400);
         setup.world.faults = vec![fault];
         let forecasts = setup.forecasts(&load);
-        let mut ours =
-            Foresail::new(&load, setup.policy.clone(), &setup.forecast, Some(Arc::clone(&forecasts)));
+        let mut ours = Foresail::new(&load, setup.policy.clone(), &setup.forecast, &forecasts, &setup.world);
         let outcome = replay(&load, &setup.world, &mut ours);
         assert_eq!(outcome.removed_on_bad_data, 0, "{:?}", fault.kind);
     }
@@ -180,7 +206,7 @@ fn a_level_shift_is_recovered_from_within_half_an_hour() {
     assert!((1.0..1.6).contains(&surplus), "{surplus} times the need");
     // The forecast takes longer, and is left out until it has moved along: its median for the next quarter of an hour is where the load will be.
     let bias = |minutes: f64| -> Option<f64> {
-        let forecast = forecasts.at(at(minutes))?.forecast.as_ref().ok()?;
+        let forecast = forecasts[0].at(at(minutes))?.forecast.as_ref().ok()?;
         let (mut foreseen, mut came) = (0.0, 0.0);
         for ahead in [2.0, 5.0, 10.0, 15.0] {
             foreseen += forecast.at(at(minutes + ahead), 0.5)?;
@@ -203,14 +229,13 @@ fn capacity_is_learned_within_a_tenth_in_a_day_and_never_far_too_high() {
     let load = setup.load(&recording(|_, v| v)).unwrap();
     let forecasts = setup.forecasts(&load);
     let declared = {
-        let mut ours =
-            Foresail::new(&load, setup.policy.clone(), &setup.forecast, Some(Arc::clone(&forecasts)));
+        let mut ours = Foresail::new(&load, setup.policy.clone(), &setup.forecast, &forecasts, &setup.world);
         replay(&load, &setup.world, &mut ours)
     };
     setup.policy.metrics[0].target = 50.0;
     setup.policy.metrics[0].capacity = Capacity::Learned;
     let mut learner = Watched {
-        ours: Foresail::new(&load, setup.policy, &setup.forecast, Some(Arc::clone(&forecasts))),
+        ours: Foresail::new(&load, setup.policy, &setup.forecast, &forecasts, &setup.world),
         seen: vec![],
     };
     let learned = replay(&load, &setup.world, &mut learner);
@@ -252,13 +277,13 @@ fn forecasts_are_as_fine_as_the_policy_wants_and_the_recording_allows() {
         let mut setup = setup();
         setup.forecast.step = wanted.unwrap_or(setup.forecast.step);
         let load = setup.load(&recording).unwrap();
-        setup.forecasts(&load).last().unwrap().forecast.as_ref().unwrap().step()
+        setup.forecasts(&load)[0].last().unwrap().forecast.as_ref().unwrap().step()
     };
     assert_eq!(step(None, 5), minutes(5));
     assert_eq!(step(None, 60), minutes(5));
     assert_eq!(step(Some(minutes(5)), 1), minutes(5));
     let setup = setup();
     let forecasts = setup.forecasts(&setup.load(&recording(|_, v| v)).unwrap());
-    let issue = forecasts.last().unwrap().forecast.as_ref().unwrap();
+    let issue = forecasts[0].last().unwrap().forecast.as_ref().unwrap();
     assert_eq!(issue.step(), minutes(5));
 }

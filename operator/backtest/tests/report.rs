@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use backtest::report::{Paint, html, table};
@@ -32,7 +31,7 @@ fn comparison() -> Comparison {
     ];
     let load = setup.load(&recording).unwrap();
     let issued = setup.forecasts(&load);
-    compare(&setup, &load, &Arc::clone(&issued), &|_| {})
+    compare(&setup, &load, &issued, &|_| {})
 }
 
 #[test]

@@ -29,10 +29,10 @@ impl<'a> ForesailQueue<'a> {
         policy: Policy,
         queue: &QueueWorld,
         settings: &Settings,
-        prepared: Arc<Prepared>,
+        prepared: &[Arc<Prepared>],
     ) -> Self {
         let settings = of_recording(settings, load.history().step());
-        let signals = vec![signal(&settings, Some(prepared))];
+        let signals = vec![signal(&settings, prepared.first().cloned())];
         let mut autoscaler = Autoscaler::new(Setup { policy, pause: None, signals, place: 0.0 });
         autoscaler.warm_up(0, load.history(), None, load.start());
         Self { load, autoscaler, partitions: queue.partitions, startups: 0 }

@@ -298,7 +298,7 @@ mod tests {
     fn the_promise_is_kept_better_than_by_a_lag_threshold() {
         let (load, world, forecasts) = scene();
         let mut ours =
-            ForesailQueue::new(&load, queue_policy(&QUEUE, &world), &QUEUE, &settings(), forecasts);
+            ForesailQueue::new(&load, queue_policy(&QUEUE, &world), &QUEUE, &settings(), &[forecasts]);
         let ours = replay_queue(&load, &world, &QUEUE, &mut ours);
         assert!(ours.late_percent <= 0.1, "{ours:?}");
         assert!(ours.over_work < OVER_WORK && ours.over_least < OVER_LEAST, "{ours:?}");

@@ -161,14 +161,14 @@ fn prove_scene(
 
 fn row(
     scene: &str,
-    (load, forecasts): (&Load, &Arc<Prepared>),
+    (load, forecasts): (&Load, &[Arc<Prepared>]),
     world: &World,
     queue: &QueueWorld,
     thresholds: u32,
 ) -> ProofRow {
     let settings = crate::forecast_log::settings();
     let policy = queue_policy(queue, world);
-    let mut ours = ForesailQueue::new(load, policy, queue, &settings, Arc::clone(forecasts));
+    let mut ours = ForesailQueue::new(load, policy, queue, &settings, forecasts);
     let ours = replay_queue(load, world, queue, &mut ours);
     let swept: Vec<(QueueScore, QueueScore)> = (0..thresholds)
         .into_par_iter()

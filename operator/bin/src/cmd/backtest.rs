@@ -13,6 +13,7 @@ use autoscaler::Prepared;
 use backtest::report::{Paint, html, table};
 use backtest::{Comparison, Load, Setup, Suite};
 use controller::validate::{self, Intent, SignalSource};
+use decide::MetricKind;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use series::{Series, time};
@@ -28,7 +29,7 @@ Examples:
   foresail backtest --suite traces/ --startup 30s,60s,180s
   foresail backtest --recorded recordings/")]
 pub(crate) struct Args {
-    /// The AutoscalePolicy to replay, as YAML; its first metric is the load
+    /// The AutoscalePolicy to replay, as YAML: with all of its metrics from Prometheus; with its first from a CSV
     #[arg(long, value_name = "FILE", required_unless_present_any = ["target", "suite", "recorded"])]
     policy: Option<PathBuf>,
     /// Instead of a policy: the load one replica carries, with every default
@@ -101,10 +102,13 @@ pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
     if let Some(folder) = &args.suite {
         return suite(&args, folder);
     }
-    let intent = intent(&args)?;
-    let (title, recording) = recording(&args, intent.as_ref())?;
+    let mut intent = intent(&args)?;
+    if let Some(intent) = &mut intent {
+        keep_what_can_be_replayed(&args, intent)?;
+    }
+    let (title, recordings) = recordings(&args, intent.as_ref())?;
     let setup = setup(&args, intent.as_ref())?;
-    let load = setup.load(&recording).with_context(|| format!("can't replay {title}"))?;
+    let load = setup.load_of_metrics(&recordings).with_context(|| format!("can't replay {title}"))?;
     let setup = faults(&args, setup, &load);
     let (comparison, forecasts) = run(&setup, &load);
     match args.output {
@@ -126,7 +130,7 @@ pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn run(setup: &Setup, load: &Load) -> (Comparison, Arc<Prepared>) {
+fn run(setup: &Setup, load: &Load) -> (Comparison, Vec<Arc<Prepared>>) {
     let bar = progress(backtest::names(setup).len() as u64 + 1);
     bar.set_message("forecasts");
     let forecasts = setup.forecasts(load);
@@ -169,11 +173,6 @@ fn setup(args: &Args, intent: Option<&Intent>) -> anyhow::Result<Setup> {
         (None, Some(target)) => bail!("--target is {target}; it must be above 0"),
         (None, None) => decide::Policy::simple(1, 1_000, 80.0),
     };
-    if policy.metrics.is_empty() {
-        bail!("the policy has no metric to replay");
-    }
-    // Only the load is replayed: a recording holds one signal, and a metric without one would block every way down.
-    policy.metrics.truncate(1);
     if let Some(protection) = args.protection {
         policy.protection = protection;
     }
@@ -198,20 +197,54 @@ fn faults(args: &Args, setup: Setup, load: &Load) -> Setup {
     backtest::with_faults(setup, backtest::menu(begin + every / 2, every))
 }
 
-fn recording(args: &Args, intent: Option<&Intent>) -> anyhow::Result<(String, Series)> {
+/// Takes out of a policy the metrics that have no recording, and says so: each would block every way down.
+fn keep_what_can_be_replayed(args: &Args, intent: &mut Intent) -> anyhow::Result<()> {
+    let mut kept = 0;
+    let left_out =
+        |metric: &decide::MetricPolicy, source: &SignalSource, kept: usize| match (&metric.kind, source) {
+            (MetricKind::Value, _) => Some("nobody knows what its value would have been with other replicas"),
+            (MetricKind::Backlog(_), _) | (_, SignalSource::Queue { .. }) => {
+                Some("it is a queue, and what is replayed is load that can't wait")
+            }
+            (MetricKind::AverageValue, SignalSource::Prometheus { .. }) => (args.prometheus.is_none()
+                && kept > 0)
+                .then_some("a file holds one load; with --prometheus all are replayed"),
+        };
+    let mut metrics = Vec::new();
+    let mut signals = Vec::new();
+    for (metric, signal) in intent.policy.metrics.drain(..).zip(intent.signals.drain(..)) {
+        if let Some(why) = left_out(&metric, &signal.source, kept) {
+            eprintln!("left out metric {}: {why}", metric.name);
+            continue;
+        }
+        kept += 1;
+        metrics.push(metric);
+        signals.push(signal);
+    }
+    if kept == 0 {
+        bail!("the policy has no metric that can be replayed");
+    }
+    (intent.policy.metrics, intent.signals) = (metrics, signals);
+    Ok(())
+}
+
+/// The load of each metric.
+fn recordings(args: &Args, intent: Option<&Intent>) -> anyhow::Result<(String, Vec<Series>)> {
     if let Some(path) = &args.csv {
         let name = path.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
-        return Ok((name, read_csv(path)?));
+        return Ok((name, vec![read_csv(path)?]));
     }
     let (Some(url), Some(intent)) = (&args.prometheus, intent) else {
         bail!("give --csv FILE, or --policy FILE with --prometheus URL")
     };
-    let Some(signal) = intent.signals.first() else { bail!("the policy has no metric") };
-    let SignalSource::Prometheus { query, .. } = &signal.source else {
-        bail!("metric {} is no Prometheus query; only those have a history to replay", signal.name)
-    };
-    let series = cli::runtime()?.block_on(from_prometheus(url, query, args.since))?;
-    Ok((intent.target.to_string(), series))
+    let runtime = cli::runtime()?;
+    let mut recordings = Vec::new();
+    for signal in &intent.signals {
+        let SignalSource::Prometheus { query, .. } = &signal.source else { continue };
+        let read = runtime.block_on(from_prometheus(url, query, args.since));
+        recordings.push(read.with_context(|| format!("can't read metric {}", signal.name))?);
+    }
+    Ok((intent.target.to_string(), recordings))
 }
 
 fn read_csv(path: &Path) -> anyhow::Result<Series> {
@@ -233,7 +266,7 @@ async fn from_prometheus(url: &str, query: &str, since: Duration) -> anyhow::Res
     backtest::to_series(rows).context("Prometheus gave too little history")
 }
 
-fn trace(path: &Path, setup: &Setup, load: &Load, forecasts: &Arc<Prepared>) -> anyhow::Result<()> {
+fn trace(path: &Path, setup: &Setup, load: &Load, forecasts: &[Arc<Prepared>]) -> anyhow::Result<()> {
     let file = File::create(path).with_context(|| format!("can't write {}", path.display()))?;
     let mut out = BufWriter::with_capacity(1 << 20, file);
     let mut failure: Option<anyhow::Error> = None;
@@ -261,7 +294,10 @@ fn suite(args: &Args, folder: &Path) -> anyhow::Result<ExitCode> {
         .filter(|path| path.to_string_lossy().contains(&args.only))
         .collect();
     files.sort();
-    let intent = intent(args)?;
+    let mut intent = intent(args)?;
+    if let Some(intent) = &mut intent {
+        keep_what_can_be_replayed(args, intent)?;
+    }
     let mut setup = setup(args, intent.as_ref())?;
     setup.peak_replicas = Some(args.peak_replicas.unwrap_or(50.0));
     let bar = progress((files.len() * args.startup.len()) as u64);

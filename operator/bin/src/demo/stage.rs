@@ -26,7 +26,7 @@ pub(super) const PROTECTION: f64 = 0.995;
 pub(super) struct Stage {
     setup: Setup,
     load: Load,
-    forecasts: Arc<Prepared>,
+    forecasts: Vec<Arc<Prepared>>,
     hpa: Vec<Tick>,
     hpa_outcome: Outcome,
 }
@@ -107,8 +107,9 @@ impl Stage {
     /// Plays the day; ends early where `watch` says no, and then there is no outcome.
     pub(super) fn run(&self, watch: &mut dyn FnMut(&Moment) -> bool) -> Option<Outcome> {
         let (watching, took) = (AtomicBool::new(true), AtomicU64::new(0));
-        let forecasts = Some(Arc::clone(&self.forecasts));
-        let foresail = Foresail::new(&self.load, self.setup.policy.clone(), &self.setup.forecast, forecasts);
+        let policy = self.setup.policy.clone();
+        let (settings, world) = (&self.setup.forecast, &self.setup.world);
+        let foresail = Foresail::new(&self.load, policy, settings, &self.forecasts, world);
         let mut scaler = Braked { inner: foresail, watching: &watching, took: &took };
         let mut index = 0;
         let outcome = replay_recorded(&self.load, &self.setup.world, &mut scaler, FORESAIL, &mut |tick| {
@@ -127,8 +128,9 @@ impl Stage {
         let record: Option<Record> = serde_json::from_value(ours.why.record.clone()).ok();
         let lead = record.as_ref().map_or(STARTUP, |r| r.recommendation.lead);
         let level = record.as_ref().map_or(PROTECTION, protected_level);
-        let stood =
-            |at: Timestamp| self.forecasts.at(at).and_then(|state| state.forecast.as_ref().ok()).cloned();
+        let stood = |at: Timestamp| {
+            self.forecasts.first()?.at(at).and_then(|state| state.forecast.as_ref().ok()).cloned()
+        };
         let before = stood(time::before(now, lead));
         let foreseen = |level| before.as_ref().and_then(|f| f.at(now, level));
         Moment {
@@ -167,7 +169,7 @@ impl Stage {
 
     /// The model behind the forecasts at `now`, and how good it is.
     pub(super) fn standing(&self, now: Timestamp) -> Option<Arc<forecast::Standing>> {
-        self.forecasts.at(now).and_then(|state| state.standing.clone())
+        self.forecasts.first()?.at(now)?.standing.clone()
     }
 
     /// The whole day under each way of scaling.
