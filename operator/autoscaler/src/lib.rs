@@ -36,10 +36,39 @@ pub use signal::{PROFILE_STEP, SignalSpec, score_at};
 pub use simulation::{Simulation, SimulationJob};
 pub use start_ups::StartUps;
 
-/// A short name for a text, the same on every machine and in every version (FNV-1a, 64 bits).
+/// A short name for a text, the same on every machine and in every version.
 pub fn identity(text: &str) -> String {
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+    format!("{:016x}", hash(text))
+}
+
+/// A number in 0 to 1 for a name, the same on every machine and in every version: where in a cycle its turn is, so that
+/// many spread over it.
+pub fn place(name: &str) -> f64 {
+    // The high bits of FNV hardly depend on a name's end: mixed as SplitMix64 does it, all of them do.
+    let hash = hash(name);
+    let mixed = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    // As many bits as a float holds.
+    ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+}
+
+/// FNV-1a, 64 bits.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    format!("{hash:016x}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn places_spread_and_stay() {
+        let uid = |i: u32| format!("2f1c7d3a-9b0e-4c55-8f6e-{i:012x}");
+        let mut quarters = [0; 4];
+        for i in 0..4_000 {
+            quarters[(super::place(&uid(i)) * 4.0) as usize] += 1;
+        }
+        assert!(quarters.iter().all(|n| (850..1_150).contains(n)), "{quarters:?}");
+        assert_eq!(super::identity("foresail"), "b81f67e6bdb1787a");
+    }
 }

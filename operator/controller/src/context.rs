@@ -1,7 +1,5 @@
 //! What every evaluation shares: clients, caches, settings, and where results go.
 
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -142,22 +140,11 @@ impl Context {
         self.leadership.borrow().holds()
     }
 
-    /// A number in 0 to 1 that stays the same for a policy, on every instance: where in the day its fits lie.
-    pub(crate) fn place(uid: &str) -> f64 {
-        phase(&uid)
-    }
-
     /// How long to wait until the turn of `uid` comes again: each policy keeps its own place in the interval, so that
     /// a thousand of them spread evenly.
     pub(crate) fn until_next(&self, uid: &str, now: Timestamp) -> Duration {
-        until_turn(self.settings.interval, phase(&uid), now)
+        until_turn(self.settings.interval, autoscaler::place(uid), now)
     }
-}
-
-fn phase(of: &impl Hash) -> f64 {
-    let mut hasher = DefaultHasher::new();
-    of.hash(&mut hasher);
-    (hasher.finish() >> 11) as f64 / (1u64 << 53) as f64
 }
 
 fn until_turn(interval: Duration, phase: f64, now: Timestamp) -> Duration {

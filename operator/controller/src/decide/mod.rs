@@ -30,7 +30,7 @@ pub(crate) fn set_up(
         policy: intent.policy.clone(),
         pause: intent.pause.clone(),
         signals: intent.signals.iter().map(|signal| signal.spec(intent)).collect(),
-        place: Context::place(uid),
+        place: autoscaler::place(uid),
     };
     let key = memory.key.clone();
     let sink = || context.settings.recordings.as_ref()?.sink(&key);

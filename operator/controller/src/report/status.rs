@@ -18,6 +18,8 @@ use crate::report::outcome::{Decided, Outcome, driver};
 
 /// Changes that only move numbers inside the record are written this often at most.
 const COALESCE: Duration = Duration::from_mins(1);
+/// The state of a strategy that was selected on the past.
+const SELECTED: &str = "Selected";
 /// A record above this size stays out of the status; etcd allows 1.5 MiB, and watchers pay for every byte.
 const LARGEST_RECORD: usize = 48 * 1024;
 
@@ -178,7 +180,7 @@ fn progress(progress: &Progress, proved: bool) -> (&'static str, String) {
         }
         Progress::TooLittleHistory(metric) => ("TooLittleHistory", format!("{metric}: {few}")),
         Progress::Simulating => ("Simulating", "strategies are being simulated on the known past".to_owned()),
-        Progress::Simulated(_) if proved => ("Selected", String::new()),
+        Progress::Simulated(_) if proved => (SELECTED, String::new()),
         Progress::Simulated(_) => ("TooLittleHistory", few.to_owned()),
     }
 }
@@ -212,8 +214,8 @@ fn essence(status: &AutoscalePolicyStatus) -> impl PartialEq + use<> {
         let limits: Vec<_> = d.limits.iter().map(|l| l.reason.clone()).collect();
         (d.driver.clone(), limits)
     });
-    // What was learned is written with it, and must not be lost.
-    let selection = status.selection.as_ref().map(|s| (s.state.clone(), s.strategy.clone()));
+    // What was learned is written with it, and must not be lost. The steps on the way there are only numbers.
+    let selection = status.selection.as_ref().map(|s| (s.state == SELECTED, s.strategy.clone()));
     let bounds = (status.effective_min_replicas, status.effective_max_replicas);
     let replicas = (status.current_replicas, status.desired_replicas);
     (
@@ -317,5 +319,22 @@ mod tests {
         assert!(is_due(Some(&(first.clone(), at(10))), &sentence, at(70)));
         let word = status(&inputs(&first), &Outcome::Refused(Refusal::new("InvalidSpec", "a")), at(11));
         assert!(is_due(Some(&(first, at(10))), &word, at(11)));
+    }
+
+    #[test]
+    fn what_was_selected_is_written_at_once_and_the_way_there_once_a_minute() {
+        let of = |state: &str, strategy: &str| AutoscalePolicyStatus {
+            selection: Some(SelectionStatus {
+                state: state.to_owned(),
+                strategy: strategy.to_owned(),
+                ..SelectionStatus::default()
+            }),
+            ..AutoscalePolicyStatus::default()
+        };
+        let written = (of("Fitting", "load x 1.00"), at(10));
+        assert!(!is_due(Some(&written), &of("Simulating", "load x 1.00"), at(25)));
+        assert!(is_due(Some(&written), &of("Simulating", "load x 1.00"), at(70)));
+        assert!(is_due(Some(&written), &of("Selected", "load x 1.00"), at(25)));
+        assert!(is_due(Some(&written), &of("Fitting", "load x 1.12"), at(25)));
     }
 }
