@@ -174,6 +174,14 @@ async fn maintenance_holds_and_mutes(scene: &Scene, chat: &Chat, database: u16) 
         "start": rfc(now - SignedDuration::from_mins(1)), "end": rfc(end),
     }]});
     scene.plane.apply_object(object("ScalingCalendar", "works", &works)).await?;
+    // A policy that comes before its calendar was read says that it is missing, and a sentence stands for a minute.
+    wait::until("the calendar was read", PATIENCE, || async {
+        let calendar =
+            scene.plane.get("foresail.dev/v1alpha1", "ScalingCalendar", "default", "works").await?;
+        ensure!(calendar["status"]["now"] == "works", "{}", calendar["status"]);
+        anyhow::Ok(())
+    })
+    .await?;
     let check =
         json!({"tcp": {"address": format!("127.0.0.1:{database}")}, "interval": "1s", "timeout": "1s"});
     scene.plane.apply_object(object("HealthCheck", "serviced-db", &check)).await?;
