@@ -82,7 +82,7 @@ async fn look(context: &Context, memory: &mut PolicyMemory, object: &Guarded, ui
             context.claims.note(uid, &memory.key.namespace, &intent.target, claim.clone());
             memory.target = Some(intent.target.clone());
             let notes = notes(object);
-            let look = Look { generation, claim: &claim, uid, now };
+            let look = Look { generation, claim: &claim, now };
             match evaluate(context, memory, intent, &look, notes).await {
                 Ok(decided) => Outcome::Decided(Box::new(decided)),
                 Err(refusal) => Outcome::Refused(refusal),
@@ -204,7 +204,6 @@ fn notes(object: &Guarded) -> Vec<Note> {
 struct Look<'a> {
     generation: Option<i64>,
     claim: &'a Claim,
-    uid: &'a str,
     now: Timestamp,
 }
 
@@ -227,7 +226,7 @@ async fn evaluate(
         deadline: context.settings.deadline,
     };
     memory.sources = Some(maker.make(&namespace, intent, look.generation, memory.sources.take()).await);
-    set_up(context, memory, intent, look.generation, look.uid);
+    set_up(context, memory, intent, look.generation);
     let Observed { mut inputs, pods, notes: seen } =
         observe(context, memory, intent, &scale, now).instrument(tracing::info_span!("read")).await;
     notes.extend(seen);

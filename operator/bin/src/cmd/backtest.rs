@@ -102,10 +102,7 @@ pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
     if let Some(folder) = &args.suite {
         return suite(&args, folder);
     }
-    let mut intent = intent(&args)?;
-    if let Some(intent) = &mut intent {
-        keep_what_can_be_replayed(&args, intent)?;
-    }
+    let intent = intent(&args)?;
     let (title, recordings) = recordings(&args, intent.as_ref())?;
     let setup = setup(&args, intent.as_ref())?;
     let load = setup.load_of_metrics(&recordings).with_context(|| format!("can't replay {title}"))?;
@@ -158,7 +155,10 @@ fn intent(args: &Args) -> anyhow::Result<Option<Intent>> {
     let policy: AutoscalePolicy = serde_saphyr::from_str(&text)
         .with_context(|| format!("{} isn't an AutoscalePolicy", path.display()))?;
     match validate::validate(&policy.spec, Duration::from_secs(15)) {
-        Ok(intent) => Ok(Some(intent)),
+        Ok(mut intent) => {
+            keep_what_can_be_replayed(args, &mut intent)?;
+            Ok(Some(intent))
+        }
         Err(found) => {
             let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
             bail!("{} can't be replayed:\n  {}", path.display(), lines.join("\n  "))
@@ -199,29 +199,26 @@ fn faults(args: &Args, setup: Setup, load: &Load) -> Setup {
 
 /// Takes out of a policy the metrics that have no recording, and says so: each would block every way down.
 fn keep_what_can_be_replayed(args: &Args, intent: &mut Intent) -> anyhow::Result<()> {
-    let mut kept = 0;
-    let left_out =
-        |metric: &decide::MetricPolicy, source: &SignalSource, kept: usize| match (&metric.kind, source) {
+    let (mut metrics, mut signals) = (Vec::new(), Vec::new());
+    for (metric, signal) in intent.policy.metrics.drain(..).zip(intent.signals.drain(..)) {
+        let why = match (&metric.kind, &signal.source) {
             (MetricKind::Value, _) => Some("nobody knows what its value would have been with other replicas"),
             (MetricKind::Backlog(_), _) | (_, SignalSource::Queue { .. }) => {
                 Some("it is a queue, and what is replayed is load that can't wait")
             }
-            (MetricKind::AverageValue, SignalSource::Prometheus { .. }) => (args.prometheus.is_none()
-                && kept > 0)
-                .then_some("a file holds one load; with --prometheus all are replayed"),
+            (MetricKind::AverageValue, _) if args.prometheus.is_none() && !metrics.is_empty() => {
+                Some("a file holds one load; with --prometheus all are replayed")
+            }
+            (MetricKind::AverageValue, SignalSource::Prometheus { .. }) => None,
         };
-    let mut metrics = Vec::new();
-    let mut signals = Vec::new();
-    for (metric, signal) in intent.policy.metrics.drain(..).zip(intent.signals.drain(..)) {
-        if let Some(why) = left_out(&metric, &signal.source, kept) {
+        if let Some(why) = why {
             eprintln!("left out metric {}: {why}", metric.name);
-            continue;
+        } else {
+            metrics.push(metric);
+            signals.push(signal);
         }
-        kept += 1;
-        metrics.push(metric);
-        signals.push(signal);
     }
-    if kept == 0 {
+    if metrics.is_empty() {
         bail!("the policy has no metric that can be replayed");
     }
     (intent.policy.metrics, intent.signals) = (metrics, signals);
@@ -294,10 +291,7 @@ fn suite(args: &Args, folder: &Path) -> anyhow::Result<ExitCode> {
         .filter(|path| path.to_string_lossy().contains(&args.only))
         .collect();
     files.sort();
-    let mut intent = intent(args)?;
-    if let Some(intent) = &mut intent {
-        keep_what_can_be_replayed(args, intent)?;
-    }
+    let intent = intent(args)?;
     let mut setup = setup(args, intent.as_ref())?;
     setup.peak_replicas = Some(args.peak_replicas.unwrap_or(50.0));
     let bar = progress((files.len() * args.startup.len()) as u64);

@@ -19,22 +19,17 @@ use crate::validate::Intent;
 use fits::{FitPool, Inbox};
 
 /// The autoscaler of this policy: as it was, changed where the spec has, or restored from what was learned before.
-pub(crate) fn set_up(
-    context: &Context,
-    memory: &mut PolicyMemory,
-    intent: &Intent,
-    generation: Option<i64>,
-    uid: &str,
-) {
+pub(crate) fn set_up(context: &Context, memory: &mut PolicyMemory, intent: &Intent, generation: Option<i64>) {
+    let place = autoscaler::place(&memory.uid);
     let setup = || Setup {
         policy: intent.policy.clone(),
         pause: intent.pause.clone(),
         signals: intent.signals.iter().map(|signal| signal.spec(intent)).collect(),
-        place: autoscaler::place(uid),
+        place,
     };
     let key = memory.key.clone();
     let sink = || context.settings.recordings.as_ref()?.sink(&key);
-    let learned = context.memory.take_learned(uid);
+    let learned = context.memory.take_learned(&memory.uid);
     if let Some(autoscaler) = &mut memory.autoscaler {
         // Another instance led meanwhile: what it left counts.
         if let Some(saved) = learned.and_then(Saved::read) {
@@ -76,9 +71,8 @@ pub(crate) fn decide(
         }
     }
     let decided = tracing::info_span!("decide").in_scope(|| autoscaler.step(inputs, now));
-    let place = autoscaler.setup().place;
     context.fits.tend(memory, now);
-    context.profiles.tend(memory, place, now);
+    context.profiles.tend(memory, now);
     Ok(decided)
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use autoscaler::Recorded;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Client;
@@ -74,7 +75,8 @@ impl Profiles {
     }
 
     /// Writes a policy's histories, if it is time to and there are any. Returns at once.
-    pub(crate) fn tend(&self, memory: &mut PolicyMemory, place: f64, now: Timestamp) {
+    pub(crate) fn tend(&self, memory: &mut PolicyMemory, now: Timestamp) {
+        let place = autoscaler::place(&memory.uid);
         let slot = time::align(time::before(now, WRITTEN_EVERY.mul_f64(place)), WRITTEN_EVERY);
         // At the first look there is nothing yet that wasn't read.
         if *memory.profile_written.get_or_insert(slot) >= slot {
@@ -139,8 +141,8 @@ impl Profiles {
 
     /// Deletes what was kept of a policy that is gone.
     pub(crate) async fn forget(&self, memory: &PolicyMemory) {
-        let kept = memory.autoscaler.as_ref().is_some_and(|a| !a.profiles().is_empty());
-        if kept {
+        let of_a_source = |a: &Recorded| a.setup().signals.iter().all(|signal| signal.keeps_history);
+        if !memory.autoscaler.as_ref().is_none_or(of_a_source) {
             self.delete(&name(&memory.uid)).await;
         }
     }
