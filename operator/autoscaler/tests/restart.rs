@@ -106,6 +106,30 @@ fn what_no_source_keeps_is_given_back_after_a_restart() {
 }
 
 #[test]
+fn that_a_signal_follows_replicas_is_remembered_over_new_forecasters_and_restarts() {
+    let seen = |autoscaler: &Autoscaler| {
+        let saved = serde_json::to_value(autoscaler.saved()).unwrap();
+        saved["feedback"]["load"]["seen"].as_f64().unwrap()
+    };
+    // A forecaster is made anew when three tenths of a day have passed.
+    let anew = DAY * 3 / 10;
+    let (mut old, mut workload) = run(setup(STEP), STEP, anew - 600);
+    let before = seen(&old);
+    assert!(before >= 20.0, "{before} changes");
+    for second in (anew - 600..anew + 600).step_by(TICK as usize) {
+        tick(&mut old, &mut workload, second);
+    }
+    let after = seen(&old);
+    assert!(after >= before, "{after} changes after {before}");
+
+    let mut new = Autoscaler::restore(setup(STEP), stored(&old.saved()));
+    assert_eq!(seen(&new), after);
+    new.warm_up(0, &history(-10 * DAY, anew + 600, STEP), None, at(anew + 600));
+    world::work_off(&mut new, anew + 600);
+    assert_eq!(seen(&new), after, "the first fit knows nothing of replicas");
+}
+
+#[test]
 fn another_version_is_dropped_and_not_misread() {
     let (old, _) = run(setup(STEP), STEP, 3_600);
     let mut value = serde_json::to_value(old.saved()).unwrap();
