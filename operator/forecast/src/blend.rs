@@ -6,7 +6,7 @@
 //! before the value was known. At last, the last value is mixed in as far as that would have helped over two weeks: a
 //! blend must not be worse than it where load is idle or jumps at random.
 
-use crate::ensemble::MEMBERS;
+use crate::members::MEMBERS;
 use crate::simple::LAST;
 
 /// Memory of the aggregation per 5 minutes: about five days.

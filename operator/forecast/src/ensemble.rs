@@ -5,29 +5,10 @@ use crate::analog;
 use crate::clean_history::CleanHistory;
 use crate::decomposition::Decomposition;
 use crate::fourier::Fourier;
+use crate::members::{ANALOG, DAMPED, FOURIER, MEMBERS, MSTL, WINTERS};
 use crate::regressions::Regressions;
-use crate::simple;
+use crate::simple::{self, LAST};
 use crate::smoothing::{Damped, Winters};
-
-/// How many members there are.
-pub(crate) const MEMBERS: usize = simple::COUNT + 8;
-
-const DAMPED: usize = simple::COUNT;
-const WINTERS: usize = DAMPED + 1;
-const MSTL: usize = DAMPED + 2;
-const FOURIER: usize = DAMPED + 3;
-const ANALOG: usize = DAMPED + 4;
-/// The regressions' members, from here on.
-pub(crate) const LOG_RIDGE: usize = DAMPED + 5;
-pub(crate) const TREES: usize = DAMPED + 6;
-pub(crate) const TREES_REST: usize = DAMPED + 7;
-
-/// The names of the members.
-pub(crate) fn name(member: usize) -> &'static str {
-    const OTHERS: [&str; 8] =
-        ["profile-damped", "holt-winters", "mstl", "fourier", "analog", "log-ridge", "trees", "ridge-trees"];
-    simple::NAMES.get(member).or_else(|| OTHERS.get(member - simple::COUNT)).copied().unwrap_or("?")
-}
 
 /// The fitted members.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +21,8 @@ pub(crate) struct Ensemble {
     fourier: Option<Fourier>,
     /// The regressions in use.
     pub(crate) champion: Regressions,
+    /// A member in whose place the last value stands.
+    pub(crate) left_out: Option<usize>,
 }
 
 impl Ensemble {
@@ -118,5 +101,8 @@ impl Ensemble {
             }
         }
         self.champion.predict(past, &self.keys, out);
+        if let Some(member) = self.left_out {
+            out.chunks_mut(MEMBERS).for_each(|cells| cells[member] = cells[LAST]);
+        }
     }
 }

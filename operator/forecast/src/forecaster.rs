@@ -1,67 +1,35 @@
 //! The forecaster of one signal: measurements come in, quantiles of load for the next steps go out. This is the only
 //! place that knows all parts: history, members, blend, calibration, and what watches them.
 
-use std::collections::VecDeque;
+mod contest;
+mod quantile_rows;
+mod trust;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
 use series::{Forecast, Sample, Series, time};
 
-use crate::blend::{Blend, Mixed};
-use crate::calibration::{Band, Calibration};
 use crate::change::{Drift, Jump};
 use crate::clean_history::CleanHistory;
-use crate::contest::{Cause, Contest, Rival, Wanted};
-use crate::ensemble::{Ensemble, LOG_RIDGE, MEMBERS};
+use crate::ensemble::Ensemble;
 use crate::features::SIDE;
 use crate::feedback::Feedback;
 use crate::history::History;
+use crate::horizon_model::HorizonModel;
+use crate::members::{self, LOG_RIDGE, MEMBERS, REGRESSIONS, Rival};
+use crate::pending::Pending;
 use crate::prefix_sums::PrefixSums;
-use crate::regressions::REGRESSIONS;
-use crate::score::Score;
 use crate::season::{self, Period};
-use crate::simple::{LAST, PROFILE, YESTERDAY};
 use crate::{NoForecast, Settings};
-
-/// A forecast at one horizon that waits for its value.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Pending {
-    pub(crate) mixed: Mixed,
-    pub(crate) band: Band,
-    /// What the challenger's regressions say; NaN where there is no challenger.
-    pub(crate) rival: Rival,
-}
-
-/// Everything that is learned at one horizon.
-#[derive(Clone, Debug)]
-pub(crate) struct HorizonModel {
-    /// Steps ahead.
-    pub(crate) ahead: usize,
-    pub(crate) blend: Blend,
-    pub(crate) calibration: Calibration,
-    pub(crate) score: Score,
-    pub(crate) pending: VecDeque<Pending>,
-}
-
-impl HorizonModel {
-    fn new(ahead: usize, step_seconds: f32) -> Self {
-        Self {
-            ahead,
-            blend: Blend::new(step_seconds),
-            calibration: Calibration::new(step_seconds),
-            score: Score::new(step_seconds),
-            // As long as the horizon at last; a young forecaster needs less.
-            pending: VecDeque::new(),
-        }
-    }
-}
+use contest::{Cause, Contest, Wanted};
 
 /// The state of one signal's forecast.
 ///
 /// Feed it with [`observe`](Self::observe) (or whole slots with [`observe_slot`](Self::observe_slot)), let it learn
 /// with [`refit`](Self::refit) every half hour to few hours, and ask it with [`predict`](Self::predict) as often as
-/// needed. Time is an argument everywhere; nothing here reads a clock. It serializes to a few tens of KiB; what is
-/// left out then is fitted anew on deserialization.
+/// needed. Time is an argument everywhere; nothing here reads a clock. What it says is a
+/// function of what it was fed.
 #[derive(Clone, Debug)]
 pub struct Forecaster {
     pub(crate) settings: Settings,
@@ -227,6 +195,13 @@ impl Forecaster {
         self.feedback.replicas(replicas);
     }
 
+    /// Leaves a member out of the blend, by the name that [`Accuracy::model`](crate::Accuracy) has: in its place stands the
+    /// last value. What the member is worth is what is missed then. Whether there is a member of this name.
+    pub fn leave_out(&mut self, member: &str) -> bool {
+        self.ensemble.left_out = members::named(member);
+        self.ensemble.left_out.is_some()
+    }
+
     /// What was noticed of that so far. It can't be learned from a history.
     pub fn feedback(&self) -> &Feedback {
         &self.feedback
@@ -281,7 +256,7 @@ impl Forecaster {
     /// The forecast as good as it can be made, whether or not it has earned trust: an error only where nothing was
     /// measured yet. Row 0 is the step that holds `origin`.
     pub fn estimate(&self, origin: Timestamp) -> Result<Forecast, NoForecast> {
-        crate::outlook::forecast(self, origin)
+        quantile_rows::forecast(self, origin)
     }
 
     /// Slots in a day.
@@ -475,8 +450,3 @@ fn aligned(history: &History, past: &CleanHistory) -> PrefixSums {
         .collect();
     PrefixSums::new(values)
 }
-
-/// The members that stand for doing nothing clever, for scores.
-pub(crate) const NAIVE: [usize; 2] = [LAST, YESTERDAY];
-/// The member whose shape fills in between the horizons that are learned for.
-pub(crate) const SHAPE: usize = PROFILE;

@@ -3,7 +3,7 @@
 //!
 //! What comes in: [`Sample`](series::Sample)s of one signal, at any cadence, and what else is known: time zone, events,
 //! further series, windows not to learn from. What goes out: a [`Forecast`](series::Forecast) with quantiles for every
-//! step up to the horizon, or [`NoForecast`] with its reason, and a [`Standing`] that says how it has been doing. What
+//! step up to the horizon, or [`NoForecast`] with its reason, and a [`Accuracy`] that says how it has been doing. What
 //! this crate refuses to know: the clock, the network, Kubernetes, and how many replicas to set.
 //!
 //! ```
@@ -46,7 +46,7 @@
 //!   by Bernstein online aggregation and by a power of the recent error, half each, and the last value is mixed in as far
 //!   as it would have helped. So selection is a rolling-origin comparison on the load's own past that costs microseconds.
 //! * **Quantiles.** Conformal prediction on scaled errors, weighted by age, with a bounded adaptive step; see
-//!   [`Standing`] for the coverage reached. Rows between the learned horizons are interpolated along the usual day.
+//!   [`Accuracy`] for the coverage reached. Rows between the learned horizons are interpolated along the usual day.
 //! * **Change.** A jump of the level is noticed within minutes, and members that follow the present level take it over at
 //!   once. It, or errors that grow, ask for an early refit ([`Forecaster::refit_is_due`]) and for a challenger: regressions
 //!   fitted mostly on the load since then run beside those in use for a day, and take over if they were clearly better. A
@@ -63,13 +63,13 @@
 //! Trees look at a random share of rows and features, from a seed that counts refits: the same samples and calls give the
 //! same forecasts.
 
+mod accuracy;
 mod analog;
 mod blend;
 mod calendar;
 mod calibration;
 mod change;
 mod clean_history;
-mod contest;
 mod counter;
 mod decomposition;
 mod ensemble;
@@ -78,7 +78,9 @@ mod feedback;
 mod forecaster;
 mod fourier;
 mod history;
-mod outlook;
+mod horizon_model;
+mod members;
+mod pending;
 mod prefix_sums;
 mod regressions;
 mod ridge;
@@ -87,15 +89,13 @@ mod season;
 mod settings;
 mod simple;
 mod smoothing;
-mod standing;
 #[cfg(test)]
 mod testdata;
 mod trees;
-mod trust;
 
+pub use accuracy::{Accuracy, HorizonScore, Season};
 pub use counter::rates;
 pub use feedback::Feedback;
 pub use forecaster::Forecaster;
 pub use series::{NoForecast, NoForecastReason};
 pub use settings::{Event, Settings, Window};
-pub use standing::{HorizonScore, Season, Standing};

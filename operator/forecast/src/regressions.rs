@@ -2,8 +2,8 @@
 //! leaves. Two sets of them may run side by side: the champion, and a challenger fitted after a change.
 
 use crate::clean_history::CleanHistory;
-use crate::ensemble::{LOG_RIDGE, MEMBERS, TREES, TREES_REST};
 use crate::features::{self, Row, WIDTH};
+use crate::members::{LOG_RIDGE, MEMBERS, TREES, TREES_REST};
 use crate::ridge::{self, Problem, Ridge};
 use crate::trees::{self, Forest, Growth};
 
@@ -20,9 +20,6 @@ pub(crate) struct Regressions {
     forests: u64,
     round: u64,
 }
-
-/// How many members they are, from [`LOG_RIDGE`] on.
-pub(crate) const REGRESSIONS: usize = MEMBERS - LOG_RIDGE;
 
 /// How much a row from before a change counts.
 const OLD: f32 = 0.15;

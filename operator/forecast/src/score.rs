@@ -1,6 +1,7 @@
 //! How the blend did at one horizon, beside the last value and the same time yesterday, exponentially decayed.
 
-use crate::forecaster::{NAIVE, Pending};
+use crate::members::NAIVE;
+use crate::pending::Pending;
 
 /// Decayed sums of errors and hits.
 #[derive(Clone, Debug)]

@@ -49,6 +49,9 @@ pub(crate) struct Args {
     /// Series to leave out.
     #[arg(long, value_delimiter = ',')]
     exclude: Vec<String>,
+    /// A member of the blend to leave out, such as `trees`: what it is worth is what the others lose without it.
+    #[arg(long)]
+    leave_out: Option<String>,
     /// IANA time zone in which days and weeks begin.
     #[arg(long, default_value = "UTC")]
     time_zone: String,

@@ -28,7 +28,7 @@ fn after_a_jump(step: Duration, ahead: usize, factor: f64) -> (f64, f64, i64) {
             load += came;
         }
     }
-    let shift = f.standing().level_shift.expect("noticed");
+    let shift = f.accuracy().level_shift.expect("noticed");
     (bias / load, size / load, (shift.as_second() - at(jump).as_second()) / 60)
 }
 
@@ -55,7 +55,7 @@ fn a_change_asks_for_a_refit_and_a_challenger_takes_over() {
     let values = noisy(13 * DAY, 0.05, |t| moved(t, change));
     let mut f = filled(Settings::default(), &values[..9 * DAY]);
     assert!(!f.refit_is_due());
-    assert_eq!(f.standing().change, None);
+    assert_eq!(f.accuracy().change, None);
     let mut asked = Vec::new();
     let mut told = Vec::new();
     for (t, value) in values.iter().enumerate().skip(9 * DAY) {
@@ -67,7 +67,7 @@ fn a_change_asks_for_a_refit_and_a_challenger_takes_over() {
         } else if t % 12 == 0 {
             f.refit();
         }
-        if let Some(change) = f.standing().change.filter(|c| told.last() != Some(c)) {
+        if let Some(change) = f.accuracy().change.filter(|c| told.last() != Some(c)) {
             told.push(change);
         }
     }
@@ -86,8 +86,8 @@ fn a_load_that_goes_on_as_before_keeps_its_champion() {
             f.refit();
         }
     }
-    let standing = f.standing();
-    assert!(!standing.drifting && standing.change.is_none(), "{standing:?}");
+    let accuracy = f.accuracy();
+    assert!(!accuracy.drifting && accuracy.change.is_none(), "{accuracy:?}");
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn errors_that_grow_for_hours_are_a_drift() {
         if t % 12 == 0 || f.refit_is_due() {
             f.refit();
         }
-        if f.standing().drifting {
+        if f.accuracy().drifting {
             noticed.get_or_insert(t - 9 * DAY);
         }
     }

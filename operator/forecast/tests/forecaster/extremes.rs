@@ -125,6 +125,6 @@ proptest! {
             }
         }
         let _ = f.predict(origin);
-        let _ = f.standing();
+        let _ = f.accuracy();
     }
 }

@@ -81,11 +81,11 @@ fn a_daily_load_is_forecast_within_its_noise_and_calibrated() {
         assert!((share - level).abs() < 0.05, "{level}: {share}");
     }
     assert_eq!(reason(&f, at(16 * DAY)), None);
-    let standing = f.standing();
-    let longest = standing.horizons.last().unwrap();
-    assert!(longest.versus_last_value < 0.7 && longest.versus_yesterday < 0.85, "{standing:?}");
-    assert_eq!(standing.seasons[0].period, Duration::from_hours(24));
-    assert!(standing.chosen_because.contains("best single member"), "{standing:?}");
+    let accuracy = f.accuracy();
+    let longest = accuracy.horizons.last().unwrap();
+    assert!(longest.versus_last_value < 0.7 && longest.versus_yesterday < 0.85, "{accuracy:?}");
+    assert_eq!(accuracy.seasons[0].period, Duration::from_hours(24));
+    assert!(accuracy.chosen_because.contains("best single member"), "{accuracy:?}");
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_season_of_any_length_is_found_and_used() {
         // Busy for a third of each period.
         let values = noisy(11 * DAY, 0.05, |t| if t % slots < slots / 3 { 500.0 } else { 100.0 });
         let mut f = filled(Settings::default(), &values[..10 * DAY]);
-        assert_eq!(f.standing().seasons[0].period, Duration::from_secs_f64(hours * 3600.0));
+        assert_eq!(f.accuracy().seasons[0].period, Duration::from_secs_f64(hours * 3600.0));
         let said = walk(&mut f, &values, 10 * DAY, 12);
         let wape = error(&said, &values, 12);
         let last: f64 = said.iter().map(|(t, _)| (values[*t] - values[t - 12]).abs()).sum::<f64>()
@@ -202,10 +202,10 @@ fn noise_without_pattern_is_refused() {
         })
         .collect();
     let f = filled(Settings::default(), &walk);
-    let standing = f.standing();
+    let accuracy = f.accuracy();
     // A random walk can't be forecast better than by its last value, and the blend must not be much worse.
-    for h in &standing.horizons {
-        assert!(h.versus_last_value < 1.1, "{standing:?}");
+    for h in &accuracy.horizons {
+        assert!(h.versus_last_value < 1.1, "{accuracy:?}");
     }
     let bursts: Vec<f64> =
         (0..7 * DAY).map(|_| if rng.random::<f64>() < 0.05 { 1000.0 } else { 1.0 }).collect();
@@ -216,7 +216,7 @@ fn noise_without_pattern_is_refused() {
             Some(NoForecastReason::TooInaccurate | NoForecastReason::NotBetterThanNaive)
         ),
         "{:?}",
-        f.standing()
+        f.accuracy()
     );
 }
 

@@ -6,9 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use series::{Forecast, time};
 
-use crate::forecaster::{Forecaster, HorizonModel};
-use crate::outlook::blend_name;
-use crate::standing::{HorizonScore, Season, Standing};
+use super::Forecaster;
+use super::quantile_rows::blend_name;
+use crate::accuracy::{Accuracy, HorizonScore, Season};
+use crate::horizon_model::HorizonModel;
 use crate::{NoForecast, NoForecastReason};
 
 /// Share of the last day that must have been measured.
@@ -129,7 +130,7 @@ impl Forecaster {
     }
 
     /// How the forecast has been doing. Cheap enough to ask at every step.
-    pub fn standing(&self) -> Standing {
+    pub fn accuracy(&self) -> Accuracy {
         let step = self.settings.step;
         let horizons = self
             .tracks
@@ -150,7 +151,7 @@ impl Forecaster {
             .iter()
             .map(|s| Season { period: step * s.slots as u32, strength: f64::from(s.strength) })
             .collect();
-        Standing {
+        Accuracy {
             model: blend_name(self),
             chosen_because: match &self.change {
                 Some(change) => format!("{}; {change}", self.why()),
@@ -183,7 +184,7 @@ impl Forecaster {
         format!(
             "over the last hours the best single member {minutes} min ahead was {} with an error of {:.1} % of load, \
              the last value had {:.1} %; the blend had {:.1} % over the last day",
-            crate::ensemble::name(best),
+            crate::members::name(best),
             relative(errors[best]),
             relative(errors[0]),
             100.0 * track.score.relative()

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// How the forecaster stands on its own recent past. All scores are of forecasts made before the value was known.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Standing {
+pub struct Accuracy {
     /// The members of the blend at the longest horizon with their weights, heaviest first.
     pub model: String,
     /// Why this blend, and what came of the last change of behavior: one sentence.

@@ -1,13 +1,14 @@
 //! What follows from a change. A jump of the level or a lasting rise of errors asks for an early refit and, some hours
 //! later, for a challenger: a second set of regressions for which the load before the change counts for little. It runs
 //! beside the champion, and takes over only once its forecasts have been better than the champion's; what came of it is
-//! told in [`Standing`](crate::Standing). The regressions themselves are compared, not the blend: after a change the
+//! told in [`Accuracy`](crate::Accuracy). The regressions themselves are compared, not the blend: after a change the
 //! blend doesn't trust the old ones, and would hardly notice better ones in their place.
 
 use jiff::Timestamp;
 
-use crate::forecaster::Forecaster;
-use crate::regressions::{REGRESSIONS, Regressions};
+use super::Forecaster;
+use crate::members::{REGRESSIONS, Rival};
+use crate::regressions::Regressions;
 
 /// Seconds from noticing a change to the refit it asks for: a few slots of the new load.
 const REFIT_AFTER: i64 = 900;
@@ -57,9 +58,6 @@ pub(crate) struct Contest {
     errors: Vec<[Rival; 2]>,
     scored: Vec<u32>,
 }
-
-/// What each regression of a set says at one horizon; NaN for nothing.
-pub(crate) type Rival = [f32; REGRESSIONS];
 
 impl Contest {
     /// Scores what `champion` and `challenger` said of a value at horizon number `key`.

@@ -3,8 +3,10 @@
 use jiff::Timestamp;
 use series::{Forecast, time};
 
+use super::Forecaster;
 use crate::clean_history::CleanHistory;
-use crate::forecaster::{Forecaster, HorizonModel, SHAPE};
+use crate::horizon_model::HorizonModel;
+use crate::members::SHAPE;
 use crate::{NoForecast, NoForecastReason};
 
 /// Quantiles at one learned horizon.
@@ -16,7 +18,7 @@ struct Knot {
 
 /// The forecast from `origin` on. Where slots between the newest measurement and `origin` are missing, the horizons
 /// are that much longer.
-pub(crate) fn forecast(f: &Forecaster, origin: Timestamp) -> Result<Forecast, NoForecast> {
+pub(super) fn forecast(f: &Forecaster, origin: Timestamp) -> Result<Forecast, NoForecast> {
     let nothing = || NoForecast::new(NoForecastReason::NoData, "nothing was measured yet");
     let past =
         f.past.as_ref().filter(|_| f.history.values.iter().any(|v| v.is_finite())).ok_or_else(nothing)?;
@@ -111,7 +113,7 @@ fn between(knots: &[Knot], ahead: f32, shape: &Shape) -> Vec<f32> {
 }
 
 /// The heaviest members at the longest horizon, with their weights.
-pub(crate) fn blend_name(f: &Forecaster) -> String {
+pub(super) fn blend_name(f: &Forecaster) -> String {
     let Some(track) = f.tracks.last() else { return String::new() };
     let weights = track.blend.weights();
     let mut order: Vec<usize> = (0..weights.len()).collect();
@@ -120,7 +122,7 @@ pub(crate) fn blend_name(f: &Forecaster) -> String {
         .iter()
         .take(4)
         .filter(|m| weights[**m] >= 0.05)
-        .map(|m| format!("{} {:.0}%", crate::ensemble::name(*m), 100.0 * weights[*m]))
+        .map(|m| format!("{} {:.0}%", crate::members::name(*m), 100.0 * weights[*m]))
         .collect();
     format!("blend of {}", if parts.is_empty() { "all members".to_owned() } else { parts.join(", ") })
 }
