@@ -16,6 +16,7 @@ use telemetry::metrics::Metrics;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::breaker::{Admission, Breaker, Limits};
+use crate::fingerprint::{Fingerprint, Key};
 use crate::tls::Tls;
 
 /// Requests under way to one server at a time. Prometheus itself runs 20 queries at once; the rest would wait there.
@@ -325,33 +326,6 @@ impl Drop for Asking<'_> {
 /// Whether the server as a whole is to blame, rather than one question asked of it.
 fn server_failed(reason: AbsenceReason) -> bool {
     matches!(reason, AbsenceReason::Unreachable | AbsenceReason::Timeout | AbsenceReason::ServerError)
-}
-
-/// Identifies equal set-ups without keeping their secrets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Key([u8; 32]);
-
-/// Collects the parts of a set-up into a [`Key`]. Each part is prefixed with its length, so that parts can't run into
-/// each other.
-pub(crate) struct Fingerprint(ring::digest::Context);
-
-impl Fingerprint {
-    pub(crate) fn new(kind: &str) -> Self {
-        let mut fingerprint = Self(ring::digest::Context::new(&ring::digest::SHA256));
-        fingerprint.add(kind);
-        fingerprint
-    }
-
-    pub(crate) fn add(&mut self, part: &str) {
-        self.0.update(&(part.len() as u64).to_be_bytes());
-        self.0.update(part.as_bytes());
-    }
-
-    pub(crate) fn key(self) -> Key {
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(self.0.finish().as_ref());
-        Key(bytes)
-    }
 }
 
 /// What a failed HTTP request means. Addresses and bodies stay out of the message: they may hold credentials.

@@ -5,6 +5,7 @@
 //! for. Parsing is pure and apart from the connection, so every odd answer is a unit test.
 
 pub mod breaker;
+mod fingerprint;
 pub mod http;
 pub mod prometheus;
 pub mod queue;

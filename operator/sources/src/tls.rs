@@ -69,7 +69,7 @@ impl Tls {
     }
 
     /// A digest of everything in here, to share one client between equal set-ups.
-    pub(crate) fn feed(&self, digest: &mut crate::http::Fingerprint) {
+    pub(crate) fn feed(&self, digest: &mut crate::fingerprint::Fingerprint) {
         digest.add(self.ca.as_deref().unwrap_or_default());
         if let Some(identity) = &self.identity {
             digest.add(&identity.certificate);

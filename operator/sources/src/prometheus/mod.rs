@@ -2,8 +2,8 @@
 //! reasoned absence come out. Beside the user's query it asks how fresh and how complete the series under it are,
 //! because the query's own answer carries the time of asking, not of measuring.
 
-mod evidence;
 mod response;
+mod staleness;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,7 +20,7 @@ use series::{Absence, AbsenceReason, Sample, time};
 
 use crate::http::{self, Pool, lock};
 use crate::{Freshness, Measured, Source, Tls};
-use evidence::{Findings, Watch};
+use staleness::{Findings, SelectorProbe};
 
 /// Answers above this are refused; 11,000 points take about 300 KiB.
 const LARGEST_ANSWER: usize = 32 << 20;
@@ -28,7 +28,7 @@ const LARGEST_ANSWER: usize = 32 << 20;
 const POINTS_PER_QUERY: u64 = 10_000;
 /// How often the completeness of the window is looked at while nothing is suspicious.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
-/// A value below this share of the last vouched-for one is looked at again at once.
+/// A value below this share of the last verified one is looked at again at once.
 const SUSPICIOUS_FALL: f64 = 0.9;
 
 /// Where to ask what, and as whom.
@@ -106,13 +106,13 @@ pub struct Prometheus {
     query: String,
     deadline: Duration,
     freshness: Freshness,
-    watch: Option<Watch>,
-    vouched: Mutex<Option<Vouched>>,
+    probe: Option<SelectorProbe>,
+    last_verified: Mutex<Option<Verified>>,
 }
 
 /// What the last look at the window found, while it found nothing wrong.
 #[derive(Clone, Debug)]
-struct Vouched {
+struct Verified {
     at: Timestamp,
     value: f64,
     findings: Arc<Findings>,
@@ -148,11 +148,11 @@ impl Prometheus {
             client,
             server,
             headers,
-            watch: Watch::over(&config.query),
+            probe: SelectorProbe::over(&config.query),
             query: config.query,
             deadline: config.deadline,
             freshness: config.freshness,
-            vouched: Mutex::new(None),
+            last_verified: Mutex::new(None),
         })
     }
 
@@ -229,12 +229,12 @@ impl Prometheus {
         response::envelope(&self.server, &self.query, status, &body)
     }
 
-    /// The value now, and the newest measurement of each watched selector, in two requests at once.
-    async fn value_and_newest(&self, now: Timestamp) -> Result<(Sample, Vec<evidence::Newest>), Absence> {
+    /// The value now, and the newest measurement of each selector, in two requests at once.
+    async fn value_and_newest(&self, now: Timestamp) -> Result<(Sample, Vec<staleness::Newest>), Absence> {
         let value = async { response::single(self.instant(&self.query, None, now).await?) };
         let newest = async {
-            let Some(watch) = &self.watch else { return Ok(Vec::new()) };
-            evidence::newest(watch, self.instant(&watch.newest_query(), None, now).await?)
+            let Some(probe) = &self.probe else { return Ok(Vec::new()) };
+            staleness::newest(probe, self.instant(&probe.newest_query(), None, now).await?)
         };
         futures::try_join!(value, newest)
     }
@@ -242,8 +242,8 @@ impl Prometheus {
     /// Looks at the whole window where it is due, and remembers what was found. A window with holes is looked at each
     /// time, until it is full again.
     async fn findings(&self, value: f64, now: Timestamp) -> Result<Arc<Findings>, Absence> {
-        let Some(watch) = &self.watch else { return Ok(Arc::default()) };
-        let known = lock(&self.vouched).clone();
+        let Some(probe) = &self.probe else { return Ok(Arc::default()) };
+        let known = lock(&self.last_verified).clone();
         if let Some(known) = known
             && time::since(now, known.at) < LOOK_EVERY
             && value >= known.value * SUSPICIOUS_FALL
@@ -251,29 +251,29 @@ impl Prometheus {
         {
             return Ok(known.findings);
         }
-        *lock(&self.vouched) = None;
-        let span = watch.span();
+        *lock(&self.last_verified) = None;
+        let span = probe.span();
         let data = self
-            .range(&watch.coverage_query(), time::before(now, span), now, watch.resolution(), now)
+            .range(&probe.coverage_query(), time::before(now, span), now, probe.resolution(), now)
             .await?;
-        let findings = evidence::judge(watch, data, now)?;
+        let findings = staleness::judge(probe, data, now)?;
         if let Some(drop) = &findings.vanished {
             // A scaled-down workload also has fewer series, but then the rest carries its load: only where the value
             // fell with the number of series has measurement been lost.
             let before = response::single(self.instant(&self.query, Some(drop.peak_at), now).await?);
-            if before.is_ok_and(|before| value < before.value() * evidence::FALLEN_WITH_SERIES) {
+            if before.is_ok_and(|before| value < before.value() * staleness::FALLEN_WITH_SERIES) {
                 return Err(drop.absence());
             }
         }
         let findings = Arc::new(findings);
-        *lock(&self.vouched) = Some(Vouched { at: now, value, findings: Arc::clone(&findings) });
+        *lock(&self.last_verified) = Some(Verified { at: now, value, findings: Arc::clone(&findings) });
         Ok(findings)
     }
 
     async fn look(&self, now: Timestamp) -> Result<Measured, Absence> {
         let (value, newest) = self.value_and_newest(now).await?;
         let findings = self.findings(value.value(), now).await?;
-        let reading = evidence::date(value, &newest, &findings.spacings, now, self.freshness);
+        let reading = staleness::date(value, &newest, &findings.spacings, now, self.freshness);
         Ok(Measured { reading, coverage: findings.coverage })
     }
 }

@@ -21,7 +21,8 @@ use series::{Absence, AbsenceReason, time};
 use super::link::Link;
 use super::{Count, DEADLINE, QueueReading, QueueSource};
 use crate::Tls;
-use crate::http::{Fingerprint, Pool, root_cause};
+use crate::fingerprint::Fingerprint;
+use crate::http::{Pool, root_cause};
 
 /// How long one request may take. JetStream answers within milliseconds or not at all.
 const REQUEST: Duration = Duration::from_secs(3);

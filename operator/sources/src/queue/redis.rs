@@ -18,7 +18,8 @@ use super::dial::dial;
 use super::link::Link;
 use super::{Count, DEADLINE, QueueReading, QueueSource};
 use crate::Tls;
-use crate::http::{Fingerprint, Pool};
+use crate::fingerprint::Fingerprint;
+use crate::http::Pool;
 
 /// Entries counted at a time, and at most, where Redis doesn't know the lag (before 7, or after deletions).
 const PAGE: usize = 1_000;

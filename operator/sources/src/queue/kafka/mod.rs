@@ -17,7 +17,8 @@ use series::{Absence, AbsenceReason};
 
 use super::{Count, DEADLINE, QueueReading, QueueSource};
 use crate::Tls;
-use crate::http::{Fingerprint, Pool};
+use crate::fingerprint::Fingerprint;
+use crate::http::Pool;
 use cluster::{Cluster, Place};
 use lag::Bounds;
 pub use lag::OffsetReset;

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use ring::{digest, hmac, pbkdf2};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::http::Fingerprint;
+use crate::fingerprint::Fingerprint;
 
 /// How and as whom to sign in.
 #[derive(Clone, Debug)]

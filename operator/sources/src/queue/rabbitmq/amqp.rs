@@ -14,7 +14,8 @@ use secrecy::{ExposeSecret, SecretString};
 use series::{Absence, AbsenceReason};
 
 use super::{Config, invalid};
-use crate::http::{Fingerprint, Pool, root_cause};
+use crate::fingerprint::Fingerprint;
+use crate::http::{Pool, root_cause};
 use crate::queue::link::Link;
 use crate::queue::{DEADLINE, QueueReading};
 

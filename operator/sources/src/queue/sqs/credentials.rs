@@ -11,7 +11,8 @@ use serde::Deserialize;
 use series::{Absence, AbsenceReason, time};
 use tokio::sync::Mutex;
 
-use crate::http::{Fingerprint, body, failure};
+use crate::fingerprint::Fingerprint;
+use crate::http::{body, failure};
 
 const BEFORE_THE_END: Duration = Duration::from_mins(5);
 const LARGEST_ANSWER: usize = 1 << 20;

@@ -17,7 +17,8 @@ use url::Url;
 
 use super::{DEADLINE, QueueReading, QueueSource};
 use crate::Tls;
-use crate::http::{Fingerprint, Pool, body, failure};
+use crate::fingerprint::Fingerprint;
+use crate::http::{Pool, body, failure};
 use credentials::Credentials;
 pub use credentials::{Keys, SignIn};
 

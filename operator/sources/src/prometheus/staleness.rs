@@ -22,19 +22,19 @@ const VANISHED_SHARE: f64 = 0.5;
 pub(super) const FALLEN_WITH_SERIES: f64 = 0.75;
 /// Two measurements further apart than this many usual distances leave a hole.
 const HOLE: f64 = 2.5;
-/// Queries with more selectors than this are vouched for by their first ones.
+/// Queries with more selectors than this are judged by their first ones.
 const MOST_SELECTORS: usize = 4;
-/// The label that tells the parts of one evidence query apart.
+/// The label that tells the parts of one query apart.
 const PART: &str = "foresail_part";
 
 /// The selectors whose samples decide how old and how complete a query's answer is.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Watch {
-    selectors: Vec<Watched>,
+pub(super) struct SelectorProbe {
+    selectors: Vec<ProbedSelector>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-struct Watched {
+struct ProbedSelector {
     /// The selector without range and offset, as PromQL.
     text: String,
     /// How far back the query looks at it; zero for an instant selector.
@@ -86,7 +86,7 @@ impl Vanished {
     }
 }
 
-impl Watch {
+impl SelectorProbe {
     /// The selectors of a query. `None` where it has none that tell about now (only constants, offsets, `absent()`)
     /// or where it isn't plain PromQL; the server has the last word on that.
     pub(super) fn over(query: &str) -> Option<Self> {
@@ -94,9 +94,9 @@ impl Watch {
         collect(&parser::parse(query).ok()?, Duration::ZERO, &mut selectors);
         selectors.dedup();
         selectors.truncate(MOST_SELECTORS);
-        let watch = Self { selectors };
-        let sound = !watch.selectors.is_empty() && parser::parse(&watch.coverage_query()).is_ok();
-        sound.then_some(watch)
+        let probe = Self { selectors };
+        let sound = !probe.selectors.is_empty() && parser::parse(&probe.coverage_query()).is_ok();
+        sound.then_some(probe)
     }
 
     /// The newest measurement of each selector, as one instant query.
@@ -105,7 +105,7 @@ impl Watch {
         parts.join(" or ")
     }
 
-    /// Newest measurement and number of series of each selector, to be asked over [`Watch::span`].
+    /// Newest measurement and number of series of each selector, to be asked over [`SelectorProbe::span`].
     pub(super) fn coverage_query(&self) -> String {
         let parts: Vec<_> = self
             .selectors
@@ -131,11 +131,11 @@ impl Watch {
     }
 }
 
-fn newest_part(index: usize, watched: &Watched) -> String {
-    format!(r#"label_replace(max(timestamp({})), "{PART}", "newest-{index}", "", "")"#, watched.text)
+fn newest_part(index: usize, selector: &ProbedSelector) -> String {
+    format!(r#"label_replace(max(timestamp({})), "{PART}", "newest-{index}", "", "")"#, selector.text)
 }
 
-fn collect(expr: &Expr, window: Duration, into: &mut Vec<Watched>) {
+fn collect(expr: &Expr, window: Duration, into: &mut Vec<ProbedSelector>) {
     match expr {
         Expr::VectorSelector(selector) => keep(selector, window, into),
         Expr::MatrixSelector(matrix) => keep(&matrix.vs, window + matrix.range, into),
@@ -157,14 +157,14 @@ fn collect(expr: &Expr, window: Duration, into: &mut Vec<Watched>) {
 }
 
 /// Selectors with an offset or `@` look at another time on purpose.
-fn keep(selector: &VectorSelector, window: Duration, into: &mut Vec<Watched>) {
+fn keep(selector: &VectorSelector, window: Duration, into: &mut Vec<ProbedSelector>) {
     if selector.offset.is_none() && selector.at.is_none() {
-        into.push(Watched { text: selector.to_string(), window });
+        into.push(ProbedSelector { text: selector.to_string(), window });
     }
 }
 
-/// Reads the answer to [`Watch::newest_query`].
-pub(super) fn newest(watch: &Watch, data: Data) -> Result<Vec<Newest>, Absence> {
+/// Reads the answer to [`SelectorProbe::newest_query`].
+pub(super) fn newest(probe: &SelectorProbe, data: Data) -> Result<Vec<Newest>, Absence> {
     let Data::Vector(vector) = data else {
         return Err(Absence::new(
             AbsenceReason::InvalidAnswer,
@@ -173,15 +173,15 @@ pub(super) fn newest(watch: &Watch, data: Data) -> Result<Vec<Newest>, Absence> 
     };
     let found = vector.iter().filter_map(|series| {
         let part = series.metric().get(PART)?.strip_prefix("newest-")?;
-        let selector = part.parse::<usize>().ok().filter(|i| *i < watch.selectors.len())?;
+        let selector = part.parse::<usize>().ok().filter(|i| *i < probe.selectors.len())?;
         Some(Newest { selector, at: response::timestamp(series.sample().value())? })
     });
     Ok(found.collect())
 }
 
-/// Reads the answer to [`Watch::coverage_query`]: refuses windows with too little in them, finds the usual distance
+/// Reads the answer to [`SelectorProbe::coverage_query`]: refuses windows with too little in them, finds the usual distance
 /// of measurements and any fall in the number of series.
-pub(super) fn judge(watch: &Watch, data: Data, now: Timestamp) -> Result<Findings, Absence> {
+pub(super) fn judge(probe: &SelectorProbe, data: Data, now: Timestamp) -> Result<Findings, Absence> {
     let mut rows: BTreeMap<String, Vec<(f64, f64)>> = BTreeMap::new();
     for series in response::matrix(data)? {
         let (metric, samples) = series.into_inner();
@@ -190,14 +190,14 @@ pub(super) fn judge(watch: &Watch, data: Data, now: Timestamp) -> Result<Finding
         }
     }
     let mut findings = Findings::default();
-    for (i, watched) in watch.selectors.iter().enumerate() {
+    for (i, selector) in probe.selectors.iter().enumerate() {
         let newest = rows.get(&format!("newest-{i}")).map_or(&[][..], Vec::as_slice);
         let measured = distinct(newest);
         let spacing = usual_distance(&measured);
-        findings.coverage = findings.coverage.min(coverage(watched, &measured, spacing, now)?);
+        findings.coverage = findings.coverage.min(coverage(selector, &measured, spacing, now)?);
         findings.spacings.push(spacing.map(Duration::from_secs_f64));
         let counts = rows.get(&format!("count-{i}")).map_or(&[][..], Vec::as_slice);
-        findings.vanished = findings.vanished.or_else(|| fallen(watched, counts));
+        findings.vanished = findings.vanished.or_else(|| fallen(selector, counts));
     }
     Ok(findings)
 }
@@ -249,16 +249,16 @@ fn usual_distance(times: &[f64]) -> Option<f64> {
 
 /// The share of a selector's window that was measured; refused where that is so little that the value says nothing.
 fn coverage(
-    watched: &Watched,
+    selector: &ProbedSelector,
     measured: &[f64],
     spacing: Option<f64>,
     now: Timestamp,
 ) -> Result<f64, Absence> {
-    if watched.window.is_zero() {
+    if selector.window.is_zero() {
         return Ok(1.0);
     }
     let now = now.as_millisecond() as f64 / 1_000.0;
-    let window = watched.window.as_secs_f64();
+    let window = selector.window.as_secs_f64();
     let coverage = 1.0 - missing(measured, spacing, now, window) / window;
     if coverage >= LEAST_COVERAGE {
         return Ok(coverage);
@@ -268,7 +268,7 @@ fn coverage(
         format!(
             "only {:.0}% of the last {window}s of {} were measured, so the value is too low; it fills up by itself",
             coverage.max(0.0) * 100.0,
-            watched.text
+            selector.text
         ),
     ))
 }
@@ -292,12 +292,12 @@ fn missing(measured: &[f64], spacing: Option<f64>, now: f64, window: f64) -> f64
     missing
 }
 
-fn fallen(watched: &Watched, counts: &[(f64, f64)]) -> Option<Vanished> {
+fn fallen(selector: &ProbedSelector, counts: &[(f64, f64)]) -> Option<Vanished> {
     let (_, now) = *counts.last()?;
     // The earliest of equal peaks: series that end without a marker linger for Prometheus' look-back of five minutes.
     let (peak_at, before) = *counts.iter().rev().max_by(|a, b| a.1.total_cmp(&b.1))?;
     (now < before * VANISHED_SHARE).then_some(())?;
-    Some(Vanished { peak_at: response::timestamp(peak_at)?, selector: watched.text.clone(), before, now })
+    Some(Vanished { peak_at: response::timestamp(peak_at)?, selector: selector.text.clone(), before, now })
 }
 
 #[cfg(test)]
@@ -310,8 +310,8 @@ mod tests {
         Timestamp::from_second(NOW).unwrap()
     }
 
-    fn watch(query: &str) -> Watch {
-        Watch::over(query).unwrap()
+    fn probe(query: &str) -> SelectorProbe {
+        SelectorProbe::over(query).unwrap()
     }
 
     fn matrix(parts: &[(&str, Vec<(i64, f64)>)]) -> Data {
@@ -347,7 +347,7 @@ mod tests {
 
     #[test]
     fn selectors_are_found_with_their_windows_and_offsets_left_out() {
-        let found = watch(
+        let found = probe(
             r#"sum(rate(http_requests_total{app="web",code=~"5.."}[2m])) / avg_over_time(sum(up)[10m:30s])
                + sum(rate(http_requests_total[5m] offset 1w)) or vector(0)"#,
         );
@@ -358,81 +358,81 @@ mod tests {
     }
 
     #[test]
-    fn queries_without_selectors_are_not_watched() {
-        assert_eq!(Watch::over("vector(1)"), None);
-        assert_eq!(Watch::over("absent(up)"), None);
-        assert_eq!(Watch::over("not promql ("), None);
-        assert_eq!(Watch::over("sum(rate(x[5m] offset 1d))"), None);
+    fn queries_without_selectors_are_not_probed() {
+        assert_eq!(SelectorProbe::over("vector(1)"), None);
+        assert_eq!(SelectorProbe::over("absent(up)"), None);
+        assert_eq!(SelectorProbe::over("not promql ("), None);
+        assert_eq!(SelectorProbe::over("sum(rate(x[5m] offset 1d))"), None);
     }
 
     #[test]
     fn label_values_with_quotes_and_backslashes_stay_promql() {
         for query in [r#"sum(x{path="a\"b"})"#, r#"sum(x{path=~"a\\.b"})"#] {
-            if let Some(watch) = Watch::over(query) {
-                assert!(parser::parse(&watch.coverage_query()).is_ok(), "{}", watch.coverage_query());
+            if let Some(probe) = SelectorProbe::over(query) {
+                assert!(parser::parse(&probe.coverage_query()).is_ok(), "{}", probe.coverage_query());
             }
         }
     }
 
     #[test]
     fn a_steady_window_is_complete_and_its_spacing_known() {
-        let watch = watch("sum(rate(x[2m]))");
+        let probe = probe("sum(rate(x[2m]))");
         let data = matrix(&[("newest-0", scraped(&every(15, -600, 0)))]);
-        let findings = judge(&watch, data, now()).unwrap();
+        let findings = judge(&probe, data, now()).unwrap();
         assert_eq!(findings.spacings, [Some(Duration::from_secs(15))]);
         assert_eq!(findings.vanished, None);
     }
 
     #[test]
     fn a_window_that_is_half_empty_after_an_outage_is_absent() {
-        let watch = watch("sum(rate(x[5m]))");
+        let probe = probe("sum(rate(x[5m]))");
         let mut times = every(15, -600, -420);
         times.extend(every(15, -60, 0));
-        let absence = judge(&watch, matrix(&[("newest-0", scraped(&times))]), now()).unwrap_err();
+        let absence = judge(&probe, matrix(&[("newest-0", scraped(&times))]), now()).unwrap_err();
         assert_eq!(absence.reason, AbsenceReason::HalfFilled);
         assert!(absence.message.contains('%'), "{absence}");
     }
 
     #[test]
     fn a_series_that_began_a_moment_ago_is_half_filled_and_one_missed_scrape_is_not() {
-        let watch = watch("sum(rate(x[2m]))");
+        let probe = probe("sum(rate(x[2m]))");
         let young = matrix(&[("newest-0", scraped(&every(15, -50, 0)))]);
-        assert_eq!(judge(&watch, young, now()).unwrap_err().reason, AbsenceReason::HalfFilled);
+        assert_eq!(judge(&probe, young, now()).unwrap_err().reason, AbsenceReason::HalfFilled);
         let mut times = every(15, -600, 0);
         times.retain(|t| *t != NOW - 60);
-        let one_missed = judge(&watch, matrix(&[("newest-0", scraped(&times))]), now()).unwrap();
+        let one_missed = judge(&probe, matrix(&[("newest-0", scraped(&times))]), now()).unwrap();
         assert_eq!(one_missed.coverage, 1.0);
         times.retain(|t| !(NOW - 100..NOW - 50).contains(t));
-        let hole = judge(&watch, matrix(&[("newest-0", scraped(&times))]), now()).unwrap();
+        let hole = judge(&probe, matrix(&[("newest-0", scraped(&times))]), now()).unwrap();
         assert!((0.5..0.7).contains(&hole.coverage), "{}", hole.coverage);
     }
 
     #[test]
     fn two_scrapes_of_a_young_target_do_not_fill_a_window() {
-        let watch = watch("sum(rate(x[2m]))");
+        let probe = probe("sum(rate(x[2m]))");
         let young = matrix(&[("newest-0", scraped(&every(15, -15, 0)))]);
-        assert_eq!(judge(&watch, young, now()).unwrap_err().reason, AbsenceReason::HalfFilled);
+        assert_eq!(judge(&probe, young, now()).unwrap_err().reason, AbsenceReason::HalfFilled);
         let slow = matrix(&[("newest-0", scraped(&[NOW - 500, NOW - 200]))]);
-        assert!(judge(&watch, slow, now()).is_ok());
+        assert!(judge(&probe, slow, now()).is_ok());
     }
 
     #[test]
     fn an_instant_selector_has_no_window_to_fill() {
-        let watch = watch("sum(queue_depth)");
+        let probe = probe("sum(queue_depth)");
         let data = matrix(&[("newest-0", scraped(&every(15, -50, 0)))]);
-        assert!(judge(&watch, data, now()).is_ok());
+        assert!(judge(&probe, data, now()).is_ok());
     }
 
     #[test]
     fn a_fall_in_the_number_of_series_is_reported_with_its_peak() {
-        let watch = watch("sum(queue_depth)");
+        let probe = probe("sum(queue_depth)");
         let counts = vec![(NOW - 600, 8.0), (NOW - 300, 10.0), (NOW, 4.0)];
         let data = matrix(&[("newest-0", scraped(&every(15, -600, 0))), ("count-0", counts)]);
-        let vanished = judge(&watch, data, now()).unwrap().vanished.unwrap();
+        let vanished = judge(&probe, data, now()).unwrap().vanished.unwrap();
         assert_eq!(vanished.peak_at, Timestamp::from_second(NOW - 300).unwrap());
         assert_eq!(vanished.absence().reason, AbsenceReason::SeriesVanished);
         let half = matrix(&[("count-0", vec![(NOW - 300, 10.0), (NOW, 5.0)])]);
-        assert_eq!(judge(&watch, half, now()).unwrap().vanished, None);
+        assert_eq!(judge(&probe, half, now()).unwrap().vanished, None);
     }
 
     fn sample(second: i64) -> Sample {
