@@ -108,7 +108,7 @@ async fn alerts_go_in_and_come_back_to_the_chat_once_also_when_it_fails_at_first
     .await;
     let alertmanager = servers::Alertmanager::start(Some(&hook)).await?;
 
-    let (standing, alerts) = watch::channel(Arc::new(vec![alert()]));
+    let (to_notify, alerts) = watch::channel(Arc::new(vec![alert()]));
     // One member of the cluster is gone; the other one takes it.
     let gone = format!("http://127.0.0.1:{}", testbed::net::free_port()?);
     let target = Target::Alertmanager { urls: vec![gone, alertmanager.url()], token: None };
@@ -133,7 +133,7 @@ async fn alerts_go_in_and_come_back_to_the_chat_once_also_when_it_fails_at_first
     let before = statuses.lock().unwrap().clone();
     ensure!(before.starts_with(&[503, 503]) && before.contains(&200), "{before:?}");
 
-    standing.send_replace(Arc::new(Vec::new()));
+    to_notify.send_replace(Arc::new(Vec::new()));
     wait::until("the chat knows that it is over", Duration::from_secs(60), || async {
         ensure!(shown("已恢复") == 1, "{:?}", told.lock().unwrap());
         Ok::<_, anyhow::Error>(())

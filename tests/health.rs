@@ -190,7 +190,7 @@ async fn redis_and_postgresql_are_killed_and_revived() -> Result<()> {
     until(&mut outputs, "all is well", Duration::from_secs(10), |o| o.status == Status::Pass).await;
 
     let (url, told) = chat().await;
-    let (standing, alerts) = watch::channel(Arc::new(Vec::new()));
+    let (to_notify, alerts) = watch::channel(Arc::new(Vec::new()));
     let _receiver = receiver(&url, alerts);
     let overview = outputs.overview.clone();
     let alerting =
@@ -202,7 +202,7 @@ async fn redis_and_postgresql_are_killed_and_revived() -> Result<()> {
                     .into_iter()
                     .map(|c| alert::Condition { for_: c.for_ / 5, keep_firing: c.keep_firing / 5, ..c });
                 machine.step(conditions, Timestamp::now());
-                standing.send_replace(Arc::new(machine.standing()));
+                to_notify.send_replace(Arc::new(machine.to_notify()));
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
         });

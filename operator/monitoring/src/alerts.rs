@@ -1,7 +1,7 @@
 //! The alert loop of the instance that leads: what is wrong now, found in the overview of the system and in the snapshot
 //! of the policies, goes through the one state machine and stands before every receiver. What was told is kept in a
 //! ConfigMap, so that the next leader neither repeats nor forgets. An instance that doesn't lead has the receivers as
-//! well, with nothing standing before them: they carry what Alertmanager's webhook brings to it.
+//! well, with nothing between: they carry what Alertmanager's webhook brings to it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use api::v1alpha1::{AlertReceiver, AlertReceiverStatus};
 use health::Overview;
 use health::alert::{self, Alert, Alerts};
 use health::calendar::Calendar;
-use health::snapshot::Delivery;
+use health::snapshot::{AlertSnapshot, Delivery};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::receivers::{ReceiverError, settings};
 use crate::status::{condition, write};
 use crate::store::{Kept, id};
-use crate::{FIELD_MANAGER, Receivers, Shared, facts, page};
+use crate::{FIELD_MANAGER, Receivers, Shared};
 
 const STEP: Duration = Duration::from_secs(1);
 /// Receivers are made anew so often, for rotated Secrets; and their statuses written.
@@ -44,8 +44,9 @@ const MEMORY_ALERTS_MAX: usize = 500;
 struct Memory {
     /// What fires.
     firing: Vec<Alert>,
-    /// For each receiver, the ids of what it was told.
-    told: BTreeMap<String, Vec<String>>,
+    /// For each receiver, the ids of what it was notified of.
+    #[serde(alias = "told")]
+    notified: BTreeMap<String, Vec<String>>,
 }
 
 pub(crate) async fn run(
@@ -97,7 +98,7 @@ struct Term<'a> {
     receivers: &'a Receivers,
     kept: &'a Kept<AlertReceiver>,
     alerts: Alerts,
-    standing: watch::Sender<Arc<Vec<Alert>>>,
+    to_notify: watch::Sender<Arc<Vec<Alert>>>,
     memory: Memory,
     made: HashMap<String, Made>,
     remake_at: Instant,
@@ -121,13 +122,13 @@ impl<'a> Term<'a> {
     ) -> Self {
         let mut alerts = Alerts::new(&shared.settings.runbooks);
         alerts.restore(memory.firing.clone(), Timestamp::now(), RESTORE_GRACE);
-        let (standing, _) = watch::channel(Arc::new(alerts.standing()));
+        let (to_notify, _) = watch::channel(Arc::new(alerts.to_notify()));
         Self {
             shared,
             receivers,
             kept,
             alerts,
-            standing,
+            to_notify,
             memory,
             made: HashMap::new(),
             remake_at: Instant::now(),
@@ -162,11 +163,11 @@ impl<'a> Term<'a> {
                 "{}", alert.summary
             );
         }
-        let standing = self.alerts.standing();
-        self.standing.send_if_modified(|last| {
-            let changed = **last != standing;
+        let to_notify = self.alerts.to_notify();
+        self.to_notify.send_if_modified(|last| {
+            let changed = **last != to_notify;
             if changed {
-                *last = Arc::new(standing);
+                *last = Arc::new(to_notify);
             }
             changed
         });
@@ -189,7 +190,7 @@ impl<'a> Term<'a> {
                 let name = format!("{}/{}", policy.namespace, policy.name);
                 let muted =
                     calendars.iter().any(|c| c.effect(&name, now, Duration::ZERO).maintenance.is_some());
-                alert::policy(&facts::facts(policy, muted, now))
+                alert::policy(&alert::facts(policy, muted, now))
             })
             .collect()
     }
@@ -197,8 +198,8 @@ impl<'a> Term<'a> {
     /// Makes receivers as the resources say: one that hasn't changed isn't disturbed.
     async fn remake(&mut self) {
         let (objects, unreadable) = self.kept.all();
-        for told in unreadable {
-            tracing::warn!(receiver = told, "an AlertReceiver can't be read");
+        for name in unreadable {
+            tracing::warn!(receiver = name, "an AlertReceiver can't be read");
         }
         let mut receivers = self.receivers.lock().await;
         let wanted: HashSet<String> = objects.iter().map(|o| id(&**o)).collect();
@@ -216,8 +217,8 @@ impl<'a> Term<'a> {
             if self.made.get(&name).is_some_and(|m| m.fingerprint == fingerprint) {
                 continue;
             }
-            let told = self.told(receivers.remove(&name).as_ref(), &name);
-            let started = made.and_then(|settings| self.start(object, settings, told));
+            let notified = self.notified(receivers.remove(&name).as_ref(), &name);
+            let started = made.and_then(|settings| self.start(object, settings, notified));
             let error = match started {
                 Ok(receiver) => {
                     receivers.insert(name.clone(), receiver);
@@ -232,12 +233,12 @@ impl<'a> Term<'a> {
         }
     }
 
-    /// What a receiver was told: as the one before it knows, or as the last leader left it.
-    fn told(&self, before: Option<&Receiver>, name: &str) -> Vec<Alert> {
+    /// What a receiver was notified of: as the one before it knows, or as the last leader left it.
+    fn notified(&self, before: Option<&Receiver>, name: &str) -> Vec<Alert> {
         if let Some(before) = before {
-            return before.status().told;
+            return before.status().notified;
         }
-        let ids = self.memory.told.get(name).map_or(&[][..], Vec::as_slice);
+        let ids = self.memory.notified.get(name).map_or(&[][..], Vec::as_slice);
         self.memory.firing.iter().filter(|a| ids.contains(&a.id)).cloned().collect()
     }
 
@@ -245,7 +246,7 @@ impl<'a> Term<'a> {
         &self,
         object: &AlertReceiver,
         settings: notify::Settings,
-        told: Vec<Alert>,
+        notified: Vec<Alert>,
     ) -> Result<Receiver, ReceiverError> {
         let failed = |reason, message: String| ReceiverError { reason, message };
         let transport = Transport::new(TransportSettings {
@@ -253,7 +254,7 @@ impl<'a> Term<'a> {
             ..TransportSettings::default()
         })
         .map_err(|e| failed("NoClient", e.to_string()))?;
-        Receiver::start(settings, transport, self.standing.subscribe(), told, &self.shared.metrics)
+        Receiver::start(settings, transport, self.to_notify.subscribe(), notified, &self.shared.metrics)
             .map_err(|e| failed("InvalidTemplate", e.to_string()))
     }
 
@@ -281,14 +282,14 @@ impl<'a> Term<'a> {
             .map(|a| {
                 let deliveries = statuses
                     .iter()
-                    .filter(|(_, s)| s.told.iter().any(|t| t.id == a.id))
+                    .filter(|(_, s)| s.notified.iter().any(|t| t.id == a.id))
                     .map(|(name, s)| Delivery {
                         receiver: name.clone(),
                         delivered: true,
                         message: s.last.as_ref().map(|l| l.message.clone()).unwrap_or_default(),
                     })
                     .collect();
-                page::alert(a, deliveries)
+                AlertSnapshot::of(a, deliveries)
             })
             .collect();
         self.shared.snapshot.send_if_modified(|s| {
@@ -321,16 +322,16 @@ impl<'a> Term<'a> {
 
     /// Keeps what the next leader must know, where it changed.
     async fn keep(&mut self, statuses: &BTreeMap<String, notify::Status>) {
-        let mut firing: Vec<Alert> = self.alerts.standing();
+        let mut firing: Vec<Alert> = self.alerts.to_notify();
         firing.retain(|a| a.phase == health::alert::AlertPhase::Firing);
         firing.truncate(MEMORY_ALERTS_MAX);
-        let told = statuses
+        let notified = statuses
             .iter()
-            .map(|(name, s)| (name.clone(), s.told.iter().map(|a| a.id.clone()).collect()))
+            .map(|(name, s)| (name.clone(), s.notified.iter().map(|a| a.id.clone()).collect()))
             .collect();
-        let next = Memory { firing, told };
+        let next = Memory { firing, notified };
         let ids = |m: &Memory| m.firing.iter().map(|a| a.id.clone()).collect::<Vec<_>>();
-        if ids(&next) == ids(&self.memory) && next.told == self.memory.told {
+        if ids(&next) == ids(&self.memory) && next.notified == self.memory.notified {
             return;
         }
         let text = serde_json::to_string(&next).unwrap_or_default();
@@ -342,7 +343,7 @@ impl<'a> Term<'a> {
         match api.patch(MEMORY, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&patch)).await {
             Ok(_) => self.memory = next,
             Err(error) => {
-                tracing::warn!(%error, "can't keep what was told; after a restart it may be told again");
+                tracing::warn!(%error, "can't keep which alerts were sent; after a restart they may be sent again");
             }
         }
     }
@@ -361,7 +362,7 @@ async fn recall(shared: &Shared) -> Memory {
             .and_then(|text| serde_json::from_str(&text).ok())
             .unwrap_or_default(),
         Err(error) => {
-            tracing::warn!(%error, "can't read what was told before; it may be told again");
+            tracing::warn!(%error, "can't read which alerts were sent before; they may be sent again");
             Memory::default()
         }
     }
@@ -385,7 +386,7 @@ fn status(
 ) -> AlertReceiverStatus {
     let previous = object.status.clone().unwrap_or_default();
     let generation = object.metadata.generation;
-    let standing = receiver.map(Receiver::status).unwrap_or_default();
+    let delivery = receiver.map(Receiver::status).unwrap_or_default();
     let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     let ready = match error {
         Some(e) => condition(&previous.conditions, "Ready", false, e.reason, &e.message, generation, now),
@@ -394,7 +395,7 @@ fn status(
         }
     };
     let mut conditions = vec![ready];
-    if let Some(last) = &standing.last {
+    if let Some(last) = &delivery.last {
         let reason = last.reason.map_or("Delivered", notify::FailureReason::as_condition);
         conditions.push(condition(
             &previous.conditions,
@@ -410,13 +411,13 @@ fn status(
     }
     AlertReceiverStatus {
         observed_generation: generation,
-        format: if standing.format.is_empty() { previous.format } else { Some(standing.format.to_owned()) },
-        delivered: count(standing.delivered),
-        failed_attempts: count(standing.failed_attempts),
-        dead_letters: count(standing.dead_letters),
-        waiting: count(standing.waiting as u64),
-        last_delivery: standing.last_delivery.map(whole_second).or(previous.last_delivery),
-        last_answer: standing.last.map(|l| l.message).or(previous.last_answer),
+        format: if delivery.format.is_empty() { previous.format } else { Some(delivery.format.to_owned()) },
+        delivered: count(delivery.delivered),
+        failed_attempts: count(delivery.failed_attempts),
+        dead_letters: count(delivery.dead_letters),
+        waiting: count(delivery.waiting as u64),
+        last_delivery: delivery.last_delivery.map(whole_second).or(previous.last_delivery),
+        last_answer: delivery.last.map(|l| l.message).or(previous.last_answer),
         conditions,
     }
 }

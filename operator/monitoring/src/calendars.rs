@@ -38,8 +38,8 @@ pub(crate) async fn run(shared: Shared, out: watch::Sender<Arc<Vec<Calendar>>>, 
     loop {
         let now = Timestamp::now();
         let (objects, unreadable) = kept.all();
-        for told in unreadable {
-            tracing::warn!(calendar = told, "a ScalingCalendar can't be read");
+        for name in unreadable {
+            tracing::warn!(calendar = name, "a ScalingCalendar can't be read");
         }
         let mut calendars = Vec::new();
         for object in &objects {

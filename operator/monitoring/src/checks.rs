@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use api::v1alpha1::{HealthCheck, HealthCheckStatus};
 use health::calendar::Calendar;
+use health::snapshot::HealthSnapshot;
 use health::{ComponentId, ComponentView, Overview, Reason, Status};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use self::make::Maker;
 use crate::status::{condition, write};
 use crate::store::{Kept, id};
-use crate::{Shared, page, share};
+use crate::{Shared, share};
 
 /// Secrets that were rotated are in use after this time.
 const REMAKE: Duration = Duration::from_secs(60);
@@ -70,8 +71,8 @@ async fn define(
     let mut first = true;
     loop {
         let (objects, unreadable) = kept.all();
-        for told in unreadable {
-            tracing::warn!(check = told, "a HealthCheck can't be read");
+        for name in unreadable {
+            tracing::warn!(check = name, "a HealthCheck can't be read");
         }
         let mut next = Vec::with_capacity(objects.len());
         let mut changed = first || objects.len() != made.len();
@@ -133,7 +134,7 @@ async fn publish(
         }
         words = now_words;
         last = Instant::now();
-        shared.snapshot.send_modify(|s| s.health = Arc::new(page::snapshot(&overview)));
+        shared.snapshot.send_modify(|s| s.health = Arc::new(HealthSnapshot::of(&overview)));
         if shared.leads() {
             for object in kept.all().0 {
                 let id = ComponentId::new(
@@ -168,7 +169,7 @@ fn status(object: &HealthCheck, view: &ComponentView, now: Timestamp) -> HealthC
     let causes: Vec<String> = view.causes.iter().map(|c| c.id.to_string()).collect();
     // The same status may come to mean something else: degraded in the eyes of one instance, then above a bound.
     let same_story = same && previous.own == own && previous.votes == votes && previous.causes == causes;
-    let told = page::output(view);
+    let told = view.output();
     let output = previous.output.filter(|before| same_story && same_words(before, &told)).or(Some(told));
     let (ready, why) = match invalid {
         Some(outcome) => (false, (outcome.reason.as_str(), outcome.output.clone())),

@@ -7,8 +7,6 @@
 mod alerts;
 mod calendars;
 mod checks;
-mod facts;
-mod page;
 mod receivers;
 mod secrets;
 mod share;

@@ -73,7 +73,7 @@ pub struct Status {
     /// The last attempt.
     pub last: Option<Delivery>,
     /// What the receiver believes to be firing; kept over restarts, so that nothing is told twice.
-    pub told: Vec<Alert>,
+    pub notified: Vec<Alert>,
 }
 
 /// What came of a test.
@@ -115,14 +115,14 @@ impl Receiver {
         settings: Settings,
         transport: Transport,
         alerts: watch::Receiver<Arc<Vec<Alert>>>,
-        told: Vec<Alert>,
+        notified: Vec<Alert>,
         metrics: &Metrics,
     ) -> Result<Self, BadTemplate> {
         let renderer = Renderer::new(settings.language, settings.custom.clone())?;
         let format = settings.target.format();
         let grouping = format.grouping(settings.grouping.clone());
         let mut outbox = Outbox::new(grouping, settings.send_resolved, format.quota(), &*settings.name);
-        outbox.restore(told, Timestamp::now());
+        outbox.restore(notified, Timestamp::now());
         let first = Status { format: format.name(), ..Status::default() };
         let (status_sender, status) = watch::channel(first);
         let (commands, inbox) = mpsc::channel(64);
@@ -297,9 +297,9 @@ impl Worker {
     async fn run(mut self, mut alerts: watch::Receiver<Arc<Vec<Alert>>>, mut inbox: mpsc::Receiver<Command>) {
         let mut watching = true;
         loop {
-            let standing = alerts.borrow_and_update().clone();
+            let to_notify = alerts.borrow_and_update().clone();
             let now = Timestamp::now();
-            self.outbox.sync(standing.iter().filter(|a| self.filter.wants(a)), now);
+            self.outbox.sync(to_notify.iter().filter(|a| self.filter.wants(a)), now);
             if self.deliver_one(now).await {
                 continue;
             }
@@ -387,12 +387,13 @@ impl Worker {
     fn report(&mut self) {
         let waiting = self.outbox.waiting();
         self.metrics.queue(waiting);
-        let told: Vec<Alert> = self.outbox.told_firing().into_iter().cloned().collect();
+        let notified: Vec<Alert> = self.outbox.notified_firing().into_iter().cloned().collect();
         self.status.send_if_modified(|s| {
-            let same_told = s.told.len() == told.len() && s.told.iter().zip(&told).all(|(a, b)| a.id == b.id);
+            let same_told = s.notified.len() == notified.len()
+                && s.notified.iter().zip(&notified).all(|(a, b)| a.id == b.id);
             let changed = s.waiting != waiting || !same_told;
             s.waiting = waiting;
-            s.told = told;
+            s.notified = notified;
             changed
         });
     }

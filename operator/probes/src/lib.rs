@@ -33,4 +33,4 @@ pub use redis::Redis;
 pub use schedule::{Definition, Limits, Schedule};
 pub use tcp::Tcp;
 pub use watch::{Inputs, Outputs, Watch};
-pub use workload::{Workload, WorkloadKind, judge as judge_workload};
+pub use workload::{Workload, WorkloadKind, WorkloadState, judge as judge_workload};

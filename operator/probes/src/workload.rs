@@ -43,7 +43,7 @@ pub struct Workload {
 
 /// What is known of a workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct WorkloadState {
     /// Replicas wanted.
     pub wanted: i32,
     /// Available now.
@@ -70,29 +70,29 @@ impl Probe for Workload {
     async fn probe(&self) -> Outcome {
         let started = Instant::now();
         match self.look().await {
-            Ok(standing) => judge(&standing, self.min_available, started.elapsed()),
+            Ok(state) => judge(&state, self.min_available, started.elapsed()),
             Err(failure) => failure.outcome(started.elapsed()),
         }
     }
 }
 
 impl Workload {
-    async fn look(&self) -> Result<Standing, Failure> {
-        let (mut standing, selector) = match self.kind {
+    async fn look(&self) -> Result<WorkloadState, Failure> {
+        let (mut state, selector) = match self.kind {
             WorkloadKind::Deployment => of_deployment(self.get::<Deployment>().await?),
             WorkloadKind::StatefulSet => of_stateful_set(self.get::<StatefulSet>().await?),
             WorkloadKind::DaemonSet => of_daemon_set(self.get::<DaemonSet>().await?),
         };
         // Pods are looked at only where something is missing: a healthy workload costs one request.
-        if standing.available < standing.wanted || standing.stuck.is_some() {
+        if state.available < state.wanted || state.stuck.is_some() {
             let readable = selector
                 .try_into()
                 .map_err(|_| Failure::new(Reason::InvalidAnswer, "the workload's selector can't be read"))?;
             let list = ListParams::default().labels_from(&readable).match_any();
             let pods = Api::<Pod>::namespaced(self.client.clone(), &self.namespace).list(&list).await;
-            standing.crashing = crashing(&pods.map_err(|e| failure(&e))?.items);
+            state.crashing = crashing(&pods.map_err(|e| failure(&e))?.items);
         }
-        Ok(standing)
+        Ok(state)
     }
 
     async fn get<K>(&self) -> Result<K, Failure>
@@ -120,7 +120,7 @@ fn failure(error: &kube::Error) -> Failure {
     }
 }
 
-fn of_deployment(deployment: Deployment) -> (Standing, LabelSelector) {
+fn of_deployment(deployment: Deployment) -> (WorkloadState, LabelSelector) {
     let (spec, status) = (deployment.spec.unwrap_or_default(), deployment.status.unwrap_or_default());
     let stuck = status
         .conditions
@@ -128,36 +128,36 @@ fn of_deployment(deployment: Deployment) -> (Standing, LabelSelector) {
         .into_iter()
         .find(|c| c.type_ == "Progressing" && c.status == "False")
         .map(|c| c.message.or(c.reason).unwrap_or_default());
-    let standing = Standing {
+    let state = WorkloadState {
         wanted: spec.replicas.unwrap_or(1),
         available: status.available_replicas.unwrap_or(0),
         updated: status.updated_replicas.unwrap_or(0),
         stuck,
         crashing: Vec::new(),
     };
-    (standing, spec.selector)
+    (state, spec.selector)
 }
 
-fn of_stateful_set(set: StatefulSet) -> (Standing, LabelSelector) {
+fn of_stateful_set(set: StatefulSet) -> (WorkloadState, LabelSelector) {
     let (spec, status) = (set.spec.unwrap_or_default(), set.status.unwrap_or_default());
-    let standing = Standing {
+    let state = WorkloadState {
         wanted: spec.replicas.unwrap_or(1),
         available: status.available_replicas.or(status.ready_replicas).unwrap_or(0),
         updated: status.updated_replicas.unwrap_or(0),
-        ..Standing::default()
+        ..WorkloadState::default()
     };
-    (standing, spec.selector)
+    (state, spec.selector)
 }
 
-fn of_daemon_set(set: DaemonSet) -> (Standing, LabelSelector) {
+fn of_daemon_set(set: DaemonSet) -> (WorkloadState, LabelSelector) {
     let (spec, status) = (set.spec.unwrap_or_default(), set.status.unwrap_or_default());
-    let standing = Standing {
+    let state = WorkloadState {
         wanted: status.desired_number_scheduled,
         available: status.number_available.unwrap_or(0),
         updated: status.updated_number_scheduled.unwrap_or(0),
-        ..Standing::default()
+        ..WorkloadState::default()
     };
-    (standing, spec.selector)
+    (state, spec.selector)
 }
 
 fn crashing(pods: &[Pod]) -> Vec<String> {
@@ -179,11 +179,11 @@ fn crashing(pods: &[Pod]) -> Vec<String> {
 }
 
 /// Down below the minimum; degraded where anything is missing, stuck or crashing.
-pub fn judge(standing: &Standing, min_available: f64, latency: Duration) -> Outcome {
-    let Standing { wanted, available, .. } = standing;
+pub fn judge(state: &WorkloadState, min_available: f64, latency: Duration) -> Outcome {
+    let WorkloadState { wanted, available, .. } = state;
     let count = format!("{available} of {wanted} replicas are available");
     let least = (f64::from(*wanted) * min_available).ceil() as i32;
-    let crash = standing.crashing.first().map(|first| match standing.crashing.len() {
+    let crash = state.crashing.first().map(|first| match state.crashing.len() {
         1 => format!("{count}; {first} crashes again and again"),
         n => format!("{count}; {first} and {} more crash again and again", n - 1),
     });
@@ -192,9 +192,9 @@ pub fn judge(standing: &Standing, min_available: f64, latency: Duration) -> Outc
         Outcome::fail(reason, crash.unwrap_or(count), latency)
     } else if let Some(text) = crash {
         Outcome::warn(Reason::CrashLoop, text, latency)
-    } else if let Some(text) = &standing.stuck {
+    } else if let Some(text) = &state.stuck {
         Outcome::warn(Reason::RolloutStuck, format!("{count}; the rollout is stuck: {text}"), latency)
-    } else if available < wanted && standing.updated >= *wanted {
+    } else if available < wanted && state.updated >= *wanted {
         Outcome::warn(Reason::Unavailable, count, latency)
     } else {
         Outcome::pass(latency)
@@ -209,32 +209,32 @@ mod tests {
 
     use super::*;
 
-    fn standing(wanted: i32, available: i32) -> Standing {
-        Standing { wanted, available, updated: wanted, ..Standing::default() }
+    fn state(wanted: i32, available: i32) -> WorkloadState {
+        WorkloadState { wanted, available, updated: wanted, ..WorkloadState::default() }
     }
 
     #[test]
     fn too_few_is_down_some_missing_is_degraded_and_none_wanted_is_well() {
-        let verdict = |s: &Standing| judge(s, 0.5, Duration::ZERO).verdict;
-        assert_eq!(verdict(&standing(4, 4)), Verdict::Pass);
-        assert_eq!(verdict(&standing(4, 3)), Verdict::Warn);
-        assert_eq!(verdict(&standing(4, 1)), Verdict::Fail);
-        assert_eq!(verdict(&standing(1, 0)), Verdict::Fail);
-        assert_eq!(verdict(&standing(0, 0)), Verdict::Pass);
+        let verdict = |s: &WorkloadState| judge(s, 0.5, Duration::ZERO).verdict;
+        assert_eq!(verdict(&state(4, 4)), Verdict::Pass);
+        assert_eq!(verdict(&state(4, 3)), Verdict::Warn);
+        assert_eq!(verdict(&state(4, 1)), Verdict::Fail);
+        assert_eq!(verdict(&state(1, 0)), Verdict::Fail);
+        assert_eq!(verdict(&state(0, 0)), Verdict::Pass);
     }
 
     #[test]
     fn a_rollout_that_gets_on_is_well_and_a_stuck_one_is_not() {
-        let rolling = Standing { updated: 1, ..standing(4, 3) };
+        let rolling = WorkloadState { updated: 1, ..state(4, 3) };
         assert_eq!(judge(&rolling, 0.5, Duration::ZERO).verdict, Verdict::Pass);
-        let stuck = Standing { stuck: Some("deadline exceeded".into()), ..rolling };
+        let stuck = WorkloadState { stuck: Some("deadline exceeded".into()), ..rolling };
         let outcome = judge(&stuck, 0.5, Duration::ZERO);
         assert_eq!((outcome.verdict, outcome.reason), (Verdict::Warn, Reason::RolloutStuck));
     }
 
     #[test]
     fn the_container_that_crashes_is_named() {
-        let s = Standing { crashing: vec!["web-1/app (CrashLoopBackOff)".into()], ..standing(2, 0) };
+        let s = WorkloadState { crashing: vec!["web-1/app (CrashLoopBackOff)".into()], ..state(2, 0) };
         let outcome = judge(&s, 0.5, Duration::ZERO);
         assert_eq!(outcome.reason, Reason::CrashLoop);
         assert!(outcome.output.contains("web-1/app"));

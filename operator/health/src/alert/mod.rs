@@ -9,6 +9,7 @@
 //! ```
 
 mod builtin;
+mod facts;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use series::time::since;
 
 pub use crate::snapshot::{AlertPhase, Severity};
 pub use builtin::{BuiltIn, Drift, PolicyFacts, components, policy};
+pub use facts::facts;
 
 /// A resolved alert is remembered so long, so that it can be told again to those who forget (Alertmanager).
 pub const RESOLVED_KEPT: Duration = Duration::from_secs(15 * 60);
@@ -133,7 +135,7 @@ struct Tracked {
     alert: Alert,
     last_held: Timestamp,
     keep_firing: Duration,
-    told: bool,
+    notified: bool,
 }
 
 /// All alerts there are.
@@ -153,7 +155,7 @@ impl Alerts {
     /// back within `grace` is resolved then.
     pub fn restore(&mut self, firing: impl IntoIterator<Item = Alert>, now: Timestamp, grace: Duration) {
         for alert in firing.into_iter().filter(|a| a.phase == AlertPhase::Firing) {
-            let tracked = Tracked { last_held: now, keep_firing: grace, told: true, alert };
+            let tracked = Tracked { last_held: now, keep_firing: grace, notified: true, alert };
             self.tracked.entry(tracked.alert.id.clone()).or_insert(tracked);
         }
     }
@@ -196,10 +198,10 @@ impl Alerts {
 
     /// What receivers are to know: those that fire and were told, and those lately resolved. An alert that is muted and
     /// wasn't told before isn't among them.
-    pub fn standing(&self) -> Vec<Alert> {
+    pub fn to_notify(&self) -> Vec<Alert> {
         self.tracked
             .values()
-            .filter(|t| t.told && t.alert.phase != AlertPhase::Pending)
+            .filter(|t| t.notified && t.alert.phase != AlertPhase::Pending)
             .map(|t| t.alert.clone())
             .collect()
     }
@@ -226,7 +228,7 @@ impl Alerts {
                 resolved: None,
                 muted: false,
             };
-            let tracked = Tracked { alert, last_held: now, keep_firing: Duration::ZERO, told: false };
+            let tracked = Tracked { alert, last_held: now, keep_firing: Duration::ZERO, notified: false };
             self.tracked.insert(id.to_owned(), tracked);
         }
         let Some(tracked) = self.tracked.get_mut(id) else { return false };
@@ -236,8 +238,8 @@ impl Alerts {
             tracked.alert.phase = AlertPhase::Firing;
             tracked.alert.fired = Some(now);
         }
-        if tracked.alert.phase == AlertPhase::Firing && !tracked.told && !tracked.alert.muted {
-            tracked.told = true;
+        if tracked.alert.phase == AlertPhase::Firing && !tracked.notified && !tracked.alert.muted {
+            tracked.notified = true;
             changes.push(Change::Firing(tracked.alert.clone()));
         }
         true
@@ -265,7 +267,7 @@ impl Tracked {
         self.alert.phase = AlertPhase::Resolved;
         self.alert.resolved = Some(now);
         // Whoever never heard that it began need not hear that it ended.
-        self.told.then(|| Change::Resolved(self.alert.clone()))
+        self.notified.then(|| Change::Resolved(self.alert.clone()))
     }
 }
 

@@ -34,7 +34,7 @@ pub struct MetricSnapshot {
     /// What is expected, as quantiles.
     pub forecast: Option<Forecast>,
     /// How good the forecast has been.
-    pub standing: Option<Standing>,
+    pub forecast_status: Option<ForecastStatus>,
 }
 
 /// One way of reckoning the replicas, and its answer.
@@ -53,7 +53,7 @@ pub struct Candidate {
 /// Whether the forecast acts, and on what record.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Standing {
+pub struct ForecastStatus {
     /// Whether the forecast is trusted and in use.
     pub active: bool,
     /// `Active`, `Learning`, `HistoryTooShort`, `NotBetterThanNaive`, `Off`, or what else the forecaster says.

@@ -11,6 +11,7 @@ mod alert;
 mod backtest;
 mod calendar;
 mod component;
+mod convert;
 mod decision;
 mod meta;
 mod metric;
@@ -28,7 +29,7 @@ pub use self::calendar::{CalendarKind, CalendarWindow};
 pub use self::component::{HealthGroup, HealthNode, HealthSnapshot, HealthStatus, HealthTransition};
 pub use self::decision::{DecisionEntry, LimitEntry, Outcome};
 pub use self::meta::{Maintenance, Meta};
-pub use self::metric::{Candidate, MetricSnapshot, Standing};
+pub use self::metric::{Candidate, ForecastStatus, MetricSnapshot};
 pub use self::policy::{
     ConditionSnapshot, ConditionStatus, Mode, NextChange, Pause, PolicyKey, PolicySnapshot, PolicySummary,
     Replicas, Saved, Startup, Target,

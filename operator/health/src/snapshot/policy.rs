@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use series::Series;
 
 use super::spark::spark;
-use super::{BacktestSummary, DecisionEntry, MetricSnapshot, Spark, Standing};
+use super::{BacktestSummary, DecisionEntry, ForecastStatus, MetricSnapshot, Spark};
 
 /// Namespace and name of a policy; sorts as people expect a table to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -98,7 +98,7 @@ impl PolicySnapshot {
             need: self.need,
             driver: self.driver.clone(),
             reason: self.reason.clone(),
-            standing: self.standing(),
+            forecast_status: self.forecast_status(),
             attention: self.attention(),
             next_change: self.next_change.clone(),
             saved: self.saved.clone(),
@@ -118,8 +118,8 @@ impl PolicySnapshot {
         ready.filter(bad).or_else(|| self.conditions.iter().find(bad)).cloned()
     }
 
-    fn standing(&self) -> Standing {
-        self.metrics.iter().find_map(|m| m.standing.clone()).unwrap_or_default()
+    fn forecast_status(&self) -> ForecastStatus {
+        self.metrics.iter().find_map(|m| m.forecast_status.clone()).unwrap_or_default()
     }
 }
 
@@ -146,7 +146,7 @@ pub struct PolicySummary {
     /// The last decision in one sentence.
     pub reason: String,
     /// Whether the forecast is trusted.
-    pub standing: Standing,
+    pub forecast_status: ForecastStatus,
     /// The condition to look at, if any.
     pub attention: Option<ConditionSnapshot>,
     /// The next expected change.

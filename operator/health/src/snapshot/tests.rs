@@ -45,7 +45,7 @@ fn policy() -> PolicySnapshot {
             capacity: None,
             hindcast: None,
             forecast: Some(forecast),
-            standing: None,
+            forecast_status: None,
         }],
         ready_replicas: None,
         desired_replicas: None,

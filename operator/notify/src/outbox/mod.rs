@@ -27,7 +27,7 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
+enum Notified {
     Nothing,
     Firing,
     Resolved(Timestamp),
@@ -36,16 +36,16 @@ enum Told {
 #[derive(Clone, Debug, PartialEq)]
 struct Member {
     alert: Alert,
-    told: Told,
+    notified: Notified,
 }
 
 impl Member {
     /// What it is differs from what was told.
     fn is_news(&self, send_resolved: bool) -> bool {
-        match (self.alert.phase, self.told) {
-            (AlertPhase::Firing, Told::Firing) => false,
+        match (self.alert.phase, self.notified) {
+            (AlertPhase::Firing, Notified::Firing) => false,
             (AlertPhase::Firing, _) => true,
-            (_, Told::Firing) => send_resolved,
+            (_, Notified::Firing) => send_resolved,
             (_, _) => false,
         }
     }
@@ -112,8 +112,8 @@ impl Outbox {
     }
 
     /// Takes over what was told before a restart, so that it isn't told again.
-    pub fn restore(&mut self, told: impl IntoIterator<Item = Alert>, now: Timestamp) {
-        for alert in told {
+    pub fn restore(&mut self, notified: impl IntoIterator<Item = Alert>, now: Timestamp) {
+        for alert in notified {
             let (key, labels) = self.group_of(&alert);
             let batch = self.batches.entry(key).or_insert_with(|| Batch {
                 labels,
@@ -121,14 +121,14 @@ impl Outbox {
                 flush_at: now,
                 last_sent: Some(now),
             });
-            batch.members.insert(alert.id.clone(), Member { alert, told: Told::Firing });
+            batch.members.insert(alert.id.clone(), Member { alert, notified: Notified::Firing });
         }
     }
 
     /// What the receiver believes to be firing.
-    pub fn told_firing(&self) -> Vec<&Alert> {
+    pub fn notified_firing(&self) -> Vec<&Alert> {
         let members = self.batches.values().flat_map(|b| b.members.values());
-        members.filter(|m| m.told == Told::Firing).map(|m| &m.alert).collect()
+        members.filter(|m| m.notified == Notified::Firing).map(|m| &m.alert).collect()
     }
 
     /// Takes in the alerts that stand at `now`, firing and resolved, already filtered for this receiver. One that was
@@ -154,7 +154,7 @@ impl Outbox {
                 .members
                 .entry(alert.id.clone())
                 .and_modify(|m| m.alert = alert.clone())
-                .or_insert_with(|| Member { alert: alert.clone(), told: Told::Nothing });
+                .or_insert_with(|| Member { alert: alert.clone(), notified: Notified::Nothing });
         }
         for (key, batch) in &mut self.batches {
             let here = seen.get(key).map_or(&[][..], Vec::as_slice);
@@ -272,8 +272,8 @@ impl Outbox {
     }
 
     fn repeats(&self, member: &Member) -> bool {
-        let firing = member.alert.phase == AlertPhase::Firing && member.told == Told::Firing;
-        firing || matches!(member.told, Told::Resolved(_)) && !self.grouping.keep_resolved.is_zero()
+        let firing = member.alert.phase == AlertPhase::Firing && member.notified == Notified::Firing;
+        firing || matches!(member.notified, Notified::Resolved(_)) && !self.grouping.keep_resolved.is_zero()
     }
 
     fn compose(&self, now: Timestamp) -> Option<Current> {
@@ -328,10 +328,10 @@ impl Outbox {
             batch.last_sent = Some(now);
             batch.flush_at = after(now, self.grouping.interval);
             if let Some(member) = batch.members.get_mut(id) {
-                member.told = match (phase, member.told) {
-                    (AlertPhase::Firing, _) => Told::Firing,
-                    (_, Told::Resolved(first)) => Told::Resolved(first),
-                    _ => Told::Resolved(now),
+                member.notified = match (phase, member.notified) {
+                    (AlertPhase::Firing, _) => Notified::Firing,
+                    (_, Notified::Resolved(first)) => Notified::Resolved(first),
+                    _ => Notified::Resolved(now),
                 };
             }
         }
@@ -357,11 +357,11 @@ impl Outbox {
         for (key, batch) in &mut self.batches {
             batch.members.retain(|id, m| {
                 let covered = in_message.iter().any(|(k, i)| k == key && i == id);
-                let over = match (m.alert.phase, m.told) {
+                let over = match (m.alert.phase, m.notified) {
                     (AlertPhase::Firing, _) => false,
-                    (_, Told::Nothing) => true,
-                    (_, Told::Firing) => !send_resolved,
-                    (_, Told::Resolved(at)) => since(now, at) >= keep,
+                    (_, Notified::Nothing) => true,
+                    (_, Notified::Firing) => !send_resolved,
+                    (_, Notified::Resolved(at)) => since(now, at) >= keep,
                 };
                 !over || covered
             });

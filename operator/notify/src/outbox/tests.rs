@@ -146,9 +146,9 @@ fn a_restart_repeats_nothing() {
     let db = alert("ComponentDown", "shop", "db");
     before.sync([&db], at(0));
     deliver(&mut before, at(30_000));
-    let told: Vec<Alert> = before.told_firing().into_iter().cloned().collect();
+    let notified: Vec<Alert> = before.notified_firing().into_iter().cloned().collect();
     let mut after = outbox();
-    after.restore(told, at(60_000));
+    after.restore(notified, at(60_000));
     after.sync([&db], at(60_000));
     assert!(deliver(&mut after, at(100_000)).is_none());
     after.sync([], at(400_000));
@@ -171,12 +171,12 @@ fn alertmanager_is_reminded_of_what_is_over() {
     assert!(deliver(&mut outbox, at(59_999)).is_none());
     assert!(deliver(&mut outbox, at(60_000)).is_some());
     outbox.sync([&resolved(db, at(70_000))], at(70_000));
-    let mut told = 0;
+    let mut notified = 0;
     for s in 70..2_000 {
         outbox.sync([], at(s * 1_000));
-        told += usize::from(deliver(&mut outbox, at(s * 1_000)).is_some());
+        notified += usize::from(deliver(&mut outbox, at(s * 1_000)).is_some());
     }
-    assert_eq!(told, 15, "once a minute for 15 minutes");
+    assert_eq!(notified, 15, "once a minute for 15 minutes");
 }
 
 /// A receiver that believes what it is told, and a world that goes its way.

@@ -75,7 +75,7 @@ export function Gauge({ replicas }) {
 }
 
 /** What to think of the forecast, in few words. */
-export function standingWords(s) {
+export function forecastWords(s) {
   if (!s || !s.reason) return { kind: 'quiet', word: 'no forecast', more: '' };
   if (s.active) {
     const better = s.errorRatio !== null && s.errorRatio !== undefined ? `${percent(Math.max(0, 1 - s.errorRatio))} closer than naive` : '';
@@ -87,7 +87,7 @@ export function standingWords(s) {
 
 const asSentence = (text) => (text ? `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? '' : '.'}` : '');
 
-export function standingSentence(s) {
+export function forecastSentence(s) {
   if (!s) return '';
   const parts = [asSentence(s.message)];
   if (s.model) parts.push(`Model: ${s.model}.`);

@@ -2,7 +2,7 @@
 
 import { html, useState } from '../vendor/htm-preact.js';
 import { state, now } from './store.js';
-import { useStore, useTick, Chip, Spark, Gauge, Empty, standingWords } from './parts.js';
+import { useStore, useTick, Chip, Spark, Gauge, Empty, forecastWords } from './parts.js';
 import { number, plural, expected } from './format.js';
 
 const PAGE = 100;
@@ -18,7 +18,7 @@ const byName = (a, b) => a.namespace.localeCompare(b.namespace) || a.name.locale
 function Totals({ policies }) {
   const sum = (f) => policies.reduce((n, p) => n + f(p), 0);
   const attention = policies.filter((p) => p.attention).length;
-  const trusted = policies.filter((p) => p.standing.active).length;
+  const trusted = policies.filter((p) => p.forecastStatus.active).length;
   const saved = sum((p) => p.saved?.replicaHours ?? 0);
   const current = sum((p) => p.replicas.current), desired = sum((p) => p.replicas.desired);
   return html`<dl class="tiles">
@@ -30,7 +30,7 @@ function Totals({ policies }) {
 }
 
 function Row({ p }) {
-  const s = standingWords(p.standing), t = now();
+  const s = forecastWords(p.forecastStatus), t = now();
   const change = p.replicas.desired !== p.replicas.current;
   return html`<tr role="row" class=${p.attention ? 'attention' : ''}>
     <th role="rowheader" scope="row" class="who">
@@ -43,7 +43,7 @@ function Row({ p }) {
       <span class="big">${p.replicas.current}${change && html`<span class=${`to ${p.replicas.desired > p.replicas.current ? 'up' : 'down'}`}> → ${p.replicas.desired}</span>`}</span>
       <${Gauge} replicas=${p.replicas}/><span class="sub">${p.replicas.min} to ${p.replicas.max}</span></td>
     <td role="cell" class="need"><span class="cap">Need</span><span class="big">${number(p.need)}</span><span class="sub">${p.driver || ' '}</span></td>
-    <td role="cell" class="standing"><span class="cap">Forecast</span><${Chip} kind=${s.kind} title=${p.standing.message}>${s.word}</${Chip}><span class="sub">${s.more}</span></td>
+    <td role="cell" class="forecast"><span class="cap">Forecast</span><${Chip} kind=${s.kind} title=${p.forecastStatus.message}>${s.word}</${Chip}><span class="sub">${s.more}</span></td>
     <td role="cell" class="next"><span class="cap">Next change</span>${p.nextChange ? html`<span class="big">${expected(p.nextChange.at, t)}<span class="to"> → ${p.nextChange.replicas}</span></span><span class="sub">${p.nextChange.reason}</span>` : html`<span class="sub">none expected</span>`}</td>
     ${p.attention && html`<td role="cell" class="trouble"><b>${p.attention.reason}</b> ${p.attention.message}</td>`}
   </tr>`;

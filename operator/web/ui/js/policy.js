@@ -2,7 +2,7 @@
 
 import { html, useEffect, useMemo, useRef, useState } from '../vendor/htm-preact.js';
 import { state, get, now } from './store.js';
-import { useStore, useTick, Chip, Time, Ago, Glyph, Empty, standingWords, standingSentence } from './parts.js';
+import { useStore, useTick, Chip, Time, Ago, Glyph, Empty, forecastWords, forecastSentence } from './parts.js';
 import { LoadChart, ReplicaChart, loadColumns, replicaColumns } from './chart.js';
 import { clock, number, percent, span, withUnit, expected } from './format.js';
 
@@ -43,7 +43,7 @@ function usePolicy(key) {
 }
 
 function Tiles({ p }) {
-  const r = p.replicas, metric = p.metrics[0], s = standingWords(metric?.standing);
+  const r = p.replicas, metric = p.metrics[0], s = forecastWords(metric?.forecastStatus);
   return html`<dl class="tiles">
     <div><dt>Replicas</dt><dd>${r.current}${r.desired !== r.current ? html`<span class="to"> → ${r.desired}</span>` : ''}</dd><dd class="note">${r.ready} ready · ${r.min} to ${r.max} allowed</dd></div>
     <div><dt>Need now</dt><dd>${number(p.need)}</dd><dd class="note">${p.driver || 'nothing to go by'}</dd></div>
@@ -127,11 +127,11 @@ function Conditions({ list }) {
 }
 
 function Forecast({ metric }) {
-  const s = metric.standing;
+  const s = metric.forecastStatus;
   if (!s) return null;
   const bar = (v, title, good) => html`<div class="meter"><span>${title}</span><b>${percent(v, 1)}</b><svg viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true"><rect width="100" height="4" class="track"/><rect width=${Math.min(100, v * 100)} height="4" class=${good ? 'fill' : 'fill bad'}/></svg></div>`;
   return html`<section class="panel" aria-labelledby="forecast"><div class="panel-head"><h2 id="forecast">Forecast</h2></div>
-    <p class="why">${standingSentence(s)}</p>
+    <p class="why">${forecastSentence(s)}</p>
     ${s.errorRatio !== null && s.errorRatio !== undefined && bar(s.errorRatio, 'Error, of the better of last value and yesterday', s.errorRatio < 1)}
     ${s.coverage !== null && s.coverage !== undefined && bar(s.coverage, `Values within the band${s.coverageTarget ? `, meant to be ${percent(s.coverageTarget)}` : ''}`, !s.coverageTarget || s.coverage > s.coverageTarget - 0.05)}
     <p class="sub query"><code>${metric.query}</code></p></section>`;

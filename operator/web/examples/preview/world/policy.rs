@@ -67,7 +67,7 @@ pub(super) fn policy(w: &Workload, now: Timestamp) -> PolicySnapshot {
                 None
             },
             forecast: if trusted { w.forecast(minute + STEP) } else { None },
-            standing: Some(standing(w, trusted)),
+            forecast_status: Some(forecast_status(w, trusted)),
         }],
         ready_replicas: Workload::grid(from, |t| f64::from(ready_at(t))),
         desired_replicas: Workload::grid(from, |t| f64::from(w.wanted(t))),
@@ -162,9 +162,9 @@ fn candidates(w: &Workload, need: f64, predicted: f64, trusted: bool, leads: &st
     all
 }
 
-fn standing(w: &Workload, trusted: bool) -> Standing {
+fn forecast_status(w: &Workload, trusted: bool) -> ForecastStatus {
     let active = trusted;
-    Standing {
+    ForecastStatus {
         active,
         reason: if active { "Active" } else { "Learning" }.into(),
         message: if active {
@@ -229,7 +229,7 @@ fn conditions(w: &Workload, s: i64, need: f64) -> Vec<ConditionSnapshot> {
             "ForecastActive",
             !learning && !blind,
             if learning || blind { "Learning" } else { "Active" },
-            "see the forecast's standing".into(),
+            "see how good the forecast is".into(),
         ),
         entry(
             "DataFresh",

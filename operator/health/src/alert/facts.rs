@@ -2,18 +2,20 @@
 
 use std::time::Duration;
 
-use health::alert::{Drift, PolicyFacts};
-use health::snapshot::{ConditionSnapshot, ConditionStatus, PolicySnapshot};
 use jiff::Timestamp;
 use series::time::since;
+
+use super::{Drift, PolicyFacts};
+use crate::snapshot::{ConditionSnapshot, ConditionStatus, PolicySnapshot};
 
 /// How long somebody else's write is heeded by decisions.
 const FOREIGN_FOR: Duration = Duration::from_mins(10);
 /// How long a jump of the level is news: the alert waits for half an hour, and models follow within hours.
 const SHIFTED_FOR: Duration = Duration::from_hours(6);
 
-/// A policy that was paused or only recommends is told of as well, but for limits it doesn't act on.
-pub(crate) fn facts(policy: &PolicySnapshot, muted: bool, now: Timestamp) -> PolicyFacts {
+/// What alerts need to know of a policy. One that was paused or only recommends is told of as well, but for limits it
+/// doesn't act on.
+pub fn facts(policy: &PolicySnapshot, muted: bool, now: Timestamp) -> PolicyFacts {
     let find = |kind: &str| policy.conditions.iter().find(|c| c.kind == kind);
     let is = |kind: &str, truth: ConditionStatus| find(kind).filter(|c| c.status == truth);
     let limited = is("ScalingLimited", ConditionStatus::True);
@@ -62,7 +64,7 @@ fn lost_trust(condition: &ConditionSnapshot) -> bool {
 /// The load lies above what the forecast called certain, and ready replicas don't carry it.
 fn missed(policy: &PolicySnapshot) -> Option<String> {
     let short = policy.need.is_some_and(|need| need > f64::from(policy.replicas.ready) * 1.1);
-    if !short || !policy.metrics.iter().any(|m| m.standing.as_ref().is_some_and(|s| s.active)) {
+    if !short || !policy.metrics.iter().any(|m| m.forecast_status.as_ref().is_some_and(|s| s.active)) {
         return None;
     }
     policy.metrics.iter().find_map(|m| {
@@ -101,7 +103,7 @@ fn drift(policy: &PolicySnapshot, now: Timestamp) -> Vec<Drift> {
     let shifted = policy
         .metrics
         .iter()
-        .filter_map(|m| Some((&m.name, m.standing.as_ref()?.level_shift?)))
+        .filter_map(|m| Some((&m.name, m.forecast_status.as_ref()?.level_shift?)))
         .filter(|(_, at)| since(now, *at) <= SHIFTED_FOR)
         .map(|(name, at)| Drift::Load(format!("the level of {name} jumped at {at}")))
         .next();
@@ -164,7 +166,7 @@ mod tests {
             ..PolicyFacts::default()
         };
         assert_eq!(told(&json!({})), well);
-        assert!(health::alert::policy(&well).is_empty());
+        assert!(crate::alert::policy(&well).is_empty());
     }
 
     #[test]
@@ -235,7 +237,7 @@ mod tests {
             "name": "requests", "query": "q", "unit": "", "target": 100.0, "value": value, "ageSeconds": 1.0,
             "absence": null, "candidates": [], "recent": null, "capacity": null, "hindcast": null,
             "forecast": forecast.unwrap(),
-            "standing": {
+            "forecastStatus": {
                 "active": true, "reason": reason, "message": "", "model": "", "errorRatio": null, "coverage": null,
                 "coverageTarget": null, "seasonsSeconds": [], "historySeconds": 0,
             },
@@ -257,7 +259,8 @@ mod tests {
         let drift = |minutes: i64| {
             let mut metrics = metric(1.0, 300.0, "Active");
             let now: Timestamp = NOW.parse().unwrap();
-            metrics[0]["standing"]["levelShift"] = json!(now - jiff::SignedDuration::from_mins(minutes));
+            metrics[0]["forecastStatus"]["levelShift"] =
+                json!(now - jiff::SignedDuration::from_mins(minutes));
             told(&json!({"metrics": metrics})).drift
         };
         assert!(
@@ -266,7 +269,7 @@ mod tests {
         assert_eq!(drift(7 * 60), []);
         assert_eq!(told(&json!({"metrics": metric(1.0, 300.0, "LevelShift")})).drift, []);
         // The alert can fire: what it is told of lasts longer than it waits.
-        let (_, waits, _) = health::alert::BuiltIn::LoadDrift.defaults();
+        let (_, waits, _) = crate::alert::BuiltIn::LoadDrift.defaults();
         assert!(!drift(waits.as_secs() as i64 / 60 + 1).is_empty());
     }
 
@@ -274,7 +277,7 @@ mod tests {
     fn a_window_of_maintenance_mutes_all_of_it() {
         let absent = condition("DataFresh", "False", "Unreachable");
         let muted = facts(&snapshot(&absent), true, NOW.parse().unwrap());
-        let told = health::alert::policy(&muted);
+        let told = crate::alert::policy(&muted);
         assert!(!told.is_empty() && told.iter().all(|c| c.muted));
     }
 }
