@@ -1,5 +1,6 @@
 //! Work that takes time: taken out of an autoscaler, run wherever there is room for it, and brought back.
 
+use decide::Strategy;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +59,13 @@ impl Job {
     /// What it does.
     pub fn work(&self) -> &Work {
         &self.work
+    }
+
+    /// Leaves strategies out of a simulation: what they are worth is what is missed then. Nothing for other jobs.
+    pub fn leave_out(&mut self, unwanted: fn(&Strategy) -> bool) {
+        if let Work::Simulation(job) = &mut self.work {
+            job.strategies.retain(|strategy| !unwanted(strategy));
+        }
     }
 
     /// Fits or simulates: milliseconds to seconds of one core, so never on a thread that serves others.

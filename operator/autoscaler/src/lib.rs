@@ -8,6 +8,7 @@
 
 mod autoscaler;
 mod fit;
+mod forecast_state;
 mod inputs;
 mod job;
 mod prepared;
@@ -21,8 +22,9 @@ mod signal;
 mod simulation;
 mod start_ups;
 
-pub use autoscaler::{Applied, Autoscaler, Decided, ForecastState, LAG};
+pub use autoscaler::{Applied, Autoscaler, Decided, LAG};
 pub use fit::{Fit, FitJob};
+pub use forecast_state::ForecastState;
 pub use inputs::{Inputs, MetricInput, StartUp};
 pub use job::{Done, Job, JobId, Work};
 pub use prepared::{Hindcast, Prepared};
@@ -31,7 +33,7 @@ pub use queue_flow::QueueInput;
 pub use recording::{Call, Recorded, Replay, Replayed, Sink};
 pub use saved::Saved;
 pub use savings::Savings;
-pub use setup::Setup;
+pub use setup::{Setup, forecast_settings};
 pub use signal::{PROFILE_STEP, SignalSpec, score_at};
 pub use simulation::{Simulation, SimulationJob};
 pub use start_ups::StartUps;

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use series::Forecast;
 
-use crate::autoscaler::ForecastState;
+use crate::forecast_state::ForecastState;
 
 /// Forecasts by the time they were made at.
 #[derive(Clone, Debug, Default)]
 pub struct Prepared {
-    issued: Vec<(Timestamp, ForecastState)>,
+    forecasts: Vec<(Timestamp, ForecastState)>,
     hindcasts: BTreeMap<Timestamp, Arc<Hindcast>>,
 }
 
@@ -22,13 +22,13 @@ pub type Hindcast = Vec<(Timestamp, Option<Arc<Forecast>>)>;
 impl Prepared {
     /// Appends what was said at `at`, unless it is what was said before.
     pub fn issue(&mut self, at: Timestamp, state: &ForecastState) {
-        let same = self.issued.last().is_some_and(|(_, last)| match (&last.forecast, &state.forecast) {
+        let same = self.forecasts.last().is_some_and(|(_, last)| match (&last.forecast, &state.forecast) {
             (Ok(a), Ok(b)) => Arc::ptr_eq(a, b),
             (Err(a), Err(b)) => a == b,
             _ => false,
         });
         if !same {
-            self.issued.push((at, state.clone()));
+            self.forecasts.push((at, state.clone()));
         }
     }
 
@@ -39,20 +39,20 @@ impl Prepared {
 
     /// What was said last at `now`.
     pub fn at(&self, now: Timestamp) -> Option<&ForecastState> {
-        let after = self.issued.partition_point(|(at, _)| *at <= now);
-        after.checked_sub(1).and_then(|i| self.issued.get(i)).map(|(_, state)| state)
+        let after = self.forecasts.partition_point(|(at, _)| *at <= now);
+        after.checked_sub(1).and_then(|i| self.forecasts.get(i)).map(|(_, state)| state)
     }
 
     /// The last thing said.
     pub fn last(&self) -> Option<&ForecastState> {
-        self.issued.last().map(|(_, state)| state)
+        self.forecasts.last().map(|(_, state)| state)
     }
 
     /// The forecasts of the past until `until`: those made for it, or those that were issued.
     pub(crate) fn past(&self, until: Timestamp) -> Arc<Hindcast> {
         self.hindcasts.get(&until).map_or_else(
             || {
-                let known = self.issued.iter().filter(|(at, _)| *at < until);
+                let known = self.forecasts.iter().filter(|(at, _)| *at < until);
                 Arc::new(known.map(|(at, state)| (*at, state.forecast.as_ref().ok().cloned())).collect())
             },
             Arc::clone,

@@ -1,8 +1,10 @@
 //! What an autoscaler is made of.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use decide::{ForecastUse, MetricKind, MetricPolicy, Pause, Policy};
+use decide::{ForecastUse, LeadTime, MetricKind, MetricPolicy, Pause, Policy};
+use forecast::Settings;
 use serde::{Deserialize, Serialize};
 
 use crate::signal::SignalSpec;
@@ -55,4 +57,21 @@ impl Setup {
     pub(crate) fn identities(&self) -> BTreeMap<String, String> {
         self.metrics().map(|(metric, spec)| (metric.name.clone(), spec.identity.clone())).collect()
     }
+}
+
+/// How far ahead people look at the page and at dashboards.
+const SHOWN_AHEAD: Duration = Duration::from_hours(4);
+/// Slots of a policy that names no step.
+const STEP: Duration = Duration::from_mins(1);
+
+/// How loads are forecast under a policy that says no more than its lead time and what it protects: by the minute, as far
+/// ahead as is shown or as twice the lead time, with the usual quantiles and those of `protections` (0 to 1).
+pub fn forecast_settings(lead_time: LeadTime, protections: &[f64]) -> Settings {
+    let lead = match lead_time {
+        LeadTime::Fixed(lead) => lead,
+        LeadTime::Measured { until_known } => until_known,
+    };
+    let usual = Settings::default();
+    let levels = usual.levels.iter().chain(protections).copied().collect();
+    Settings { step: STEP, horizon: SHOWN_AHEAD.max(lead * 2), levels, ..usual }.in_range()
 }

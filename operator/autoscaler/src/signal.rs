@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use forecast::{Feedback, Forecaster, HorizonScore, Settings, Standing};
+use forecast::{Accuracy, Feedback, Forecaster, HorizonScore, Settings};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use series::{Absence, Forecast, NoForecast, NoForecastReason, Packed, Sample, Series, time};
 
-use crate::autoscaler::ForecastState;
 use crate::fit::{Due, Fit, FitJob, From, Grid, Slot};
+use crate::forecast_state::ForecastState;
 use crate::job::JobId;
 use crate::prepared::Prepared;
 use crate::queue_flow::QueueFlow;
@@ -169,6 +169,9 @@ impl Signal {
             return before;
         }
         let same_grid = before.step() == new.step();
+        if let Some(feedback) = before.feedback().filter(|_| same_grid) {
+            new.keep_feedback(feedback);
+        }
         new.flow = before.flow;
         if !new.spec.keeps_history && same_grid {
             (new.history, new.minutes) = (before.history, before.minutes);
@@ -348,7 +351,7 @@ impl Signal {
     pub(crate) fn forecast(&mut self, now: Timestamp) -> ForecastState {
         let nothing = || NoForecast::new(NoForecastReason::NoData, "nothing was forecast yet");
         if let Some(prepared) = &self.spec.prepared {
-            let unknown = || ForecastState { forecast: Err(nothing()), standing: None };
+            let unknown = || ForecastState { forecast: Err(nothing()), accuracy: None };
             return prepared.at(now).cloned().unwrap_or_else(unknown);
         }
         let slot = time::align(now, self.step());
@@ -369,8 +372,8 @@ impl Signal {
                 Err(NoForecast::new(NoForecastReason::Learning, "history is being read and learned from"))
             }
         };
-        let standing = self.forecaster.as_ref().map(|f| Arc::new(f.standing()));
-        let state = ForecastState { forecast, standing };
+        let accuracy = self.forecaster.as_ref().map(|f| Arc::new(f.accuracy()));
+        let state = ForecastState { forecast, accuracy };
         if self.forecaster.is_some() {
             self.cached = Some((slot, state.clone()));
         }
@@ -474,8 +477,8 @@ fn fill(into: &mut Packed, history: &Series, live: Packed, keep: usize, now: Tim
 
 /// The score at the shortest horizon that reaches the lead time, or at the longest there is: the horizon that trust looks
 /// at.
-pub fn score_at(standing: &Standing, lead: Duration) -> Option<&HorizonScore> {
-    let scored = || standing.horizons.iter().filter(|h| h.scored > 0);
+pub fn score_at(accuracy: &Accuracy, lead: Duration) -> Option<&HorizonScore> {
+    let scored = || accuracy.horizons.iter().filter(|h| h.scored > 0);
     scored().find(|h| h.ahead >= lead).or_else(|| scored().next_back())
 }
 

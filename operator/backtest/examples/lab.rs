@@ -3,10 +3,12 @@
 //! `foresail backtest --suite` does, and with `--spent` where the replica-hours above the oracle's went.
 //!
 //! `cargo run --release -p backtest --example lab -- DIR CACHE [--startup 60,180] [--step 60] [--only TEXT,TEXT]
-//! [--protection 0.99,0.98,0.97,0.95,0.9,0.8,0.7,0.5] [--spent] [--quiet]`
+//! [--protection 0.99,0.98,0.97,0.95,0.9,0.8,0.7,0.5] [--leave-out FAMILY] [--spent] [--quiet]`
 //!
 //! The first protection is told about; with others beside it, so is what the cost of the HPA at 70 % would buy. `--step`
-//! is the forecast's, in seconds.
+//! is the forecast's, in seconds. `--leave-out` takes a family of strategies out of the simulation that selects among them
+//! (`forecast`, `correction`, `margin`, `trend`, `headroom`, `long`, `quick`, `tolerance`, `low`, `high`): what the family is
+//! worth is what the others lose without it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use backtest::{
     Cell, Class, Contender, Foresail, Kind, Load, Point, Score, Setup, Startup, Suite, cost_at, dominating,
     oracle, parse_csv, replay, score, violation_at,
 };
+use decide::Strategy;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +32,7 @@ struct Args {
     step: Option<u64>,
     only: Vec<String>,
     protections: Vec<f64>,
+    unwanted: fn(&Strategy) -> bool,
     spent: bool,
     quiet: bool,
 }
@@ -43,6 +47,7 @@ fn args() -> Result<Args, Failure> {
         step: None,
         only: vec![String::new()],
         protections: vec![0.99],
+        unwanted: |_| false,
         spent: false,
         quiet: false,
     };
@@ -55,12 +60,34 @@ fn args() -> Result<Args, Failure> {
             "--protection" => {
                 found.protections = value()?.split(',').map(str::parse).collect::<Result<_, _>>()?;
             }
+            "--leave-out" => found.unwanted = family(&value()?)?,
             "--spent" => found.spent = true,
             "--quiet" => found.quiet = true,
             _ => return Err(format!("{word} isn't understood").into()),
         }
     }
     Ok(found)
+}
+
+/// The strategies of a family.
+fn family(name: &str) -> Result<fn(&Strategy) -> bool, String> {
+    const TEN_MINUTES: Duration = Duration::from_mins(10);
+    const FIVE_MINUTES: Duration = Duration::from_mins(5);
+    let unwanted: fn(&Strategy) -> bool = match name {
+        "forecast" => |s| s.forecast.is_some(),
+        "correction" => |s| s.forecast.is_some_and(|f| f.level_correction > 0.0),
+        "margin" => |s| s.forecast.is_some_and(|f| f.margin > 1.0),
+        "low" => |s| s.forecast.is_some_and(|f| f.quantile < 0.75),
+        "high" => |s| s.forecast.is_some_and(|f| f.quantile > 0.9),
+        "headroom" => |s| s.forecast.is_some() && s.headroom > 1.0,
+        "trend" => |s| s.trend_weight > 0.0,
+        "long" => |s| s.down_stabilization > TEN_MINUTES,
+        "quick" => |s| s.down_stabilization <= FIVE_MINUTES && (s.forecast.is_some() || s.trend_weight > 0.0),
+        // An HPA has its tolerance.
+        "tolerance" => |s| s.up_tolerance > 0.0 && s.forecast.is_some(),
+        _ => return Err(format!("there is no family {name}")),
+    };
+    Ok(unwanted)
 }
 
 /// A baseline's run, as kept.
@@ -119,6 +146,7 @@ fn scenes(args: &Args, file: &Path) -> Vec<Scene> {
             let mut setup = Setup::new(policy, Duration::from_secs(startup), 1);
             setup.peak_replicas = Some(50.0);
             setup.contenders = Contender::swept();
+            (setup.variants, setup.protections) = (true, args.protections.clone());
             setup.world.startup = Startup::around(Duration::from_secs(startup));
             if let Some(step) = args.step {
                 setup.forecast.step = Duration::from_secs(step);
@@ -180,8 +208,9 @@ fn run(args: &Args, scene: &Scene) -> Option<(Cell, Vec<(&'static str, f64)>)> {
     let oracle = oracle(&scene.setup, &scene.load);
     let replayed = |protection: &f64| {
         let policy = decide::Policy { protection: *protection, ..scene.setup.policy.clone() };
+        let Scene { load, setup, forecasts, .. } = scene;
         let mut ours =
-            Foresail::new(&scene.load, policy, &scene.setup.forecast, &scene.forecasts, &scene.setup.world);
+            Foresail::without(load, policy, &setup.forecast, forecasts, &setup.world, args.unwanted);
         let outcome = replay(&scene.load, &scene.setup.world, &mut ours);
         (ours, score(&outcome, &scene.load, &oracle))
     };

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::compare::{Comparison, Row, USUAL_HPA};
+use crate::row::{Row, USUAL_HPA};
 
 /// A recommendation with its reasons.
 #[derive(Clone, Debug, Serialize)]
@@ -24,17 +24,18 @@ pub struct Advice {
 
 const MONTH_DAYS: f64 = 30.4;
 
-/// The advice for a comparison whose policy has this protection.
-pub(crate) fn advise(comparison: &Comparison, protection: f64) -> Option<Advice> {
-    let ours = comparison.rows.first()?;
-    let hpa = comparison.row(USUAL_HPA)?;
-    let a_month = MONTH_DAYS / comparison.days.max(0.1);
+/// The advice for a comparison over so many `days`, whose policy has this protection. `variants` are runs at other
+/// protections, and without forecasts.
+pub(crate) fn advise(rows: &[Row], variants: &[Row], days: f64, protection: f64) -> Option<Advice> {
+    let ours = rows.first()?;
+    let hpa = rows.iter().find(|row| row.name == USUAL_HPA)?;
+    let a_month = MONTH_DAYS / days.max(0.1);
     let saved = (hpa.score.replica_hours - ours.score.replica_hours) * a_month;
     let spared = (hpa.score.violation_seconds - ours.score.violation_seconds) * a_month;
     let mut because = Vec::new();
-    let (trust_forecast, reason) = trust(comparison, ours, protection);
+    let (trust_forecast, reason) = trust(variants, ours, protection);
     because.push(reason);
-    let (chosen, reason) = choose(comparison, ours, protection);
+    let (chosen, reason) = choose(variants, ours, protection);
     because.push(reason);
     let kept = ours.score.violation_percent <= (1.0 - protection) * 100.0;
     let safe = kept || spared >= 0.0;
@@ -68,8 +69,8 @@ pub(crate) fn advise(comparison: &Comparison, protection: f64) -> Option<Advice>
 
 /// The forecast is worth trusting where the run with it is better than the run without, at a price worth paying; and
 /// where the promise can't be kept without it and is broken half as long with it, whatever the price.
-fn trust(comparison: &Comparison, ours: &Row, protection: f64) -> (bool, String) {
-    let Some(without) = comparison.variants.iter().find(|v| v.name == "without forecast") else {
+fn trust(variants: &[Row], ours: &Row, protection: f64) -> (bool, String) {
+    let Some(without) = variants.iter().find(|v| v.name == "without forecast") else {
         return (true, "the run without forecasts wasn't made, so the gate decides".to_owned());
     };
     let hours = ours.score.replica_hours / without.score.replica_hours;
@@ -91,9 +92,8 @@ fn trust(comparison: &Comparison, ours: &Row, protection: f64) -> (bool, String)
 }
 
 /// The cheapest protection whose run kept what it says; the one asked for where none did.
-fn choose(comparison: &Comparison, ours: &Row, protection: f64) -> (f64, String) {
-    let mut tried: Vec<(f64, &Row)> = comparison
-        .variants
+fn choose(variants: &[Row], ours: &Row, protection: f64) -> (f64, String) {
+    let mut tried: Vec<(f64, &Row)> = variants
         .iter()
         .filter_map(|v| {
             Some((v.name.strip_prefix("protection ")?.strip_suffix('%')?.parse::<f64>().ok()? / 100.0, v))

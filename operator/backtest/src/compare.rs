@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use autoscaler::Prepared;
+use autoscaler::{Prepared, forecast_settings};
 use decide::{ForecastUse, Policy};
 use forecast::Settings;
 use jiff::Timestamp;
@@ -15,21 +15,17 @@ use crate::advice::{Advice, advise};
 use crate::baselines::{Contender, Kind};
 use crate::curves::{Curves, Moment, moments};
 use crate::faults::Fault;
-use crate::forecast_log::{learn, of_recording, perfect, settings};
+use crate::forecast_log::{learn, of_recording, perfect};
 use crate::foresail::Foresail;
 use crate::frontier::{Point, cost_at, dominating};
 use crate::load::{Load, LoadError, Shape};
 use crate::oracle::Oracle;
 use crate::replay::{Outcome, Tick, WINDOW, needs, replay, replay_recorded};
+use crate::row::{FORESAIL, Row, USUAL_HPA};
 use crate::scaler::Scaler;
-use crate::score::{Score, score};
+use crate::score::score;
 use crate::telemetry::Observer;
 use crate::world::World;
-
-/// The reference most people run: the HPA at 70 % CPU.
-pub const USUAL_HPA: &str = "HPA 70%";
-/// The name of Foresail's own run.
-pub const FORESAIL: &str = "Foresail";
 
 /// What is to be compared.
 #[derive(Clone, Debug)]
@@ -68,9 +64,9 @@ impl Setup {
         world.min_replicas = policy.min_replicas;
         world.max_replicas = policy.max_replicas;
         Self {
+            forecast: forecast_settings(policy.lead_time, &[policy.protection]),
             policy,
             world,
-            forecast: settings(),
             contenders: Contender::all(),
             scored: Duration::from_secs(14 * 86_400),
             warm_up: Duration::from_secs(14 * 86_400),
@@ -109,7 +105,12 @@ impl Setup {
     /// The forecasts of the comparison, one for each metric; the same for every start-up time as long as load and telemetry
     /// are.
     pub fn forecasts(&self, load: &Load) -> Vec<Arc<Prepared>> {
-        let settings = of_recording(&self.forecast, load.history().step());
+        let mut settings = of_recording(&self.forecast, load.history().step());
+        settings.levels.push(self.policy.protection);
+        if self.variants {
+            settings.levels.extend(&self.protections);
+        }
+        let settings = settings.in_range();
         let of = |load: &Load| {
             Arc::new(if self.clairvoyant {
                 perfect(load, &settings)
@@ -119,22 +120,6 @@ impl Setup {
         };
         if load.parts().is_empty() { vec![of(load)] } else { load.parts().iter().map(|l| of(l)).collect() }
     }
-}
-
-/// One run of a comparison.
-#[derive(Clone, Debug, Serialize)]
-pub struct Row {
-    /// The policy's name.
-    pub name: String,
-    /// What sort it is.
-    pub kind: Kind,
-    /// Its numbers.
-    #[serde(flatten)]
-    pub score: Score,
-    /// Replica-hours over those of the HPA whose target was tuned in hindsight to the same violation time.
-    pub over_tuned_hpa: Option<f64>,
-    /// A swept HPA or KEDA that is better in both respects.
-    pub dominated_by: Option<String>,
 }
 
 /// Everything a comparison found.
@@ -313,7 +298,7 @@ fn assemble(
     let scored = outcome(FORESAIL).map_or(0, |o| o.need.iter().filter(|n| **n > 0).count());
     let forecast =
         forecasts.first().and_then(|f| f.last()).map_or_else(String::new, |state| match &state.forecast {
-            Ok(_) => state.standing.as_ref().map_or_else(String::new, |s| s.model.clone()),
+            Ok(_) => state.accuracy.as_ref().map_or_else(String::new, |s| s.model.clone()),
             Err(refusal) => format!("none ({refusal})"),
         });
     let mut comparison = Comparison {
@@ -332,7 +317,8 @@ fn assemble(
         curves,
         forecast,
     };
-    comparison.advice = advise(&comparison, setup.policy.protection);
+    comparison.advice =
+        advise(&comparison.rows, &comparison.variants, comparison.days, setup.policy.protection);
     comparison
 }
 

@@ -6,24 +6,17 @@ use std::time::Duration;
 
 use autoscaler::{Autoscaler, ForecastState, Inputs, MetricInput, Prepared, Setup, SignalSpec, Work};
 use decide::Policy;
-use forecast::{HorizonScore, Settings, Standing};
+use forecast::{Accuracy, HorizonScore, Settings};
 use jiff::Timestamp;
 use series::{Forecast, NoForecast, NoForecastReason, Series, time};
 
 use crate::load::Load;
 use crate::telemetry::{Observer, Past};
 
-/// The forecast's step, as an operator's policies have it unless they say otherwise.
-const FINEST: Duration = Duration::from_secs(60);
 /// No coarser than this, however coarse the recording.
 const COARSEST: Duration = Duration::from_secs(300);
 
-/// The settings of an operator's policy that says nothing of its own.
-pub fn settings() -> Settings {
-    Settings { step: FINEST, ..Settings::default() }
-}
-
-/// The same for a recording of this step: between two of its values there is nothing to be learned.
+/// The settings for a recording of this step: between two of its values there is nothing to be learned.
 pub(crate) fn of_recording(settings: &Settings, step: Duration) -> Settings {
     Settings { step: settings.step.max(step.min(COARSEST)), ..settings.clone() }
 }
@@ -76,7 +69,7 @@ fn work_off(learner: &mut Autoscaler, prepared: &mut Prepared, now: Timestamp) {
 pub(crate) fn perfect(load: &Load, settings: &Settings) -> Prepared {
     const STEP: u64 = 60;
     let rows = settings.horizon.as_secs().div_ceil(STEP) as usize;
-    let standing = Arc::new(flawless());
+    let accuracy = Arc::new(flawless());
     let issue = |known: &Series, at: Timestamp| {
         let row = |h: usize| {
             let at = time::after(at, Duration::from_secs(STEP * h as u64));
@@ -88,7 +81,7 @@ pub(crate) fn perfect(load: &Load, settings: &Settings) -> Prepared {
         let refused = |_| NoForecast::new(NoForecastReason::NoData, "nothing is known");
         ForecastState {
             forecast: forecast.map(Arc::new).map_err(refused),
-            standing: Some(Arc::clone(&standing)),
+            accuracy: Some(Arc::clone(&accuracy)),
         }
     };
     let mut prepared = Prepared::default();
@@ -108,7 +101,7 @@ fn per_minute(seconds: &[f32]) -> Vec<f64> {
     seconds.chunks(60).map(|c| c.iter().map(|v| f64::from(*v)).fold(0.0, f64::max)).collect()
 }
 
-fn flawless() -> Standing {
+fn flawless() -> Accuracy {
     let horizon = HorizonScore {
         ahead: Duration::from_secs(300),
         scored: 1_000,
@@ -118,5 +111,5 @@ fn flawless() -> Standing {
         coverage_90: 1.0,
         coverage_95: 1.0,
     };
-    Standing { model: "perfect".to_owned(), horizons: vec![horizon], ..Standing::default() }
+    Accuracy { model: "perfect".to_owned(), horizons: vec![horizon], ..Accuracy::default() }
 }

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use autoscaler::{Applied, Autoscaler, Inputs, MetricInput, Prepared, Setup, StartUp};
-use decide::{CalendarWindow, Plan, Policy, Record, Replicas, Selection};
+use autoscaler::{Applied, Autoscaler, Decided, Inputs, MetricInput, Prepared, Savings, Setup, StartUp};
+use decide::{CalendarWindow, Plan, Policy, Record, Replicas, Selection, Strategy};
 use forecast::Settings;
 use jiff::Timestamp;
 use series::{Absence, AbsenceReason, Reading, time};
@@ -28,12 +28,14 @@ const TOLD_AFTER: Duration = Duration::from_secs(6);
 pub struct Foresail {
     autoscaler: Autoscaler,
     startups: usize,
+    unwanted: fn(&Strategy) -> bool,
     /// How each metric is measured, where there are several.
     parts: Vec<(Arc<Load>, Observer)>,
     /// For each metric, how many series fed it at the decisions of the last hour.
     series: Vec<VecDeque<u32>>,
     attribution: Attribution,
     calendar: Vec<CalendarWindow>,
+    last: Option<Decided>,
 }
 
 impl Foresail {
@@ -46,6 +48,18 @@ impl Foresail {
         prepared: &[Arc<Prepared>],
         world: &World,
     ) -> Self {
+        Self::without(load, policy, settings, prepared, world, |_| false)
+    }
+
+    /// The same without the strategies that are `unwanted`: shows what those are worth.
+    pub fn without(
+        load: &Load,
+        policy: Policy,
+        settings: &Settings,
+        prepared: &[Arc<Prepared>],
+        world: &World,
+        unwanted: fn(&Strategy) -> bool,
+    ) -> Self {
         let settings = of_recording(settings, load.history().step());
         let calendar = policy.calendar.clone();
         let metrics = policy.metrics.len();
@@ -55,21 +69,33 @@ impl Foresail {
             let history = load.parts().get(metric).map_or(load.history(), |part| part.history());
             autoscaler.warm_up(metric, history, None, load.start());
         }
-        work_off(&mut autoscaler, load.start());
+        work_off(&mut autoscaler, load.start(), unwanted);
         let parts = load.parts().iter().map(|part| (Arc::clone(part), Observer::new(world))).collect();
         Self {
             autoscaler,
             startups: 0,
+            unwanted,
             parts,
             series: vec![VecDeque::new(); metrics],
             attribution: Attribution::default(),
             calendar,
+            last: None,
         }
     }
 
     /// What is selected, and on which evidence.
     pub fn selection(&self) -> &Selection {
         self.autoscaler.selection()
+    }
+
+    /// The last decision.
+    pub fn last(&self) -> Option<&Decided> {
+        self.last.as_ref()
+    }
+
+    /// Replica-hours that were saved.
+    pub fn savings(&self) -> &Savings {
+        self.autoscaler.savings()
     }
 
     /// Where the replica-hours of its decisions went, from the first one on.
@@ -152,10 +178,12 @@ impl Scaler for Foresail {
         let inputs = self.inputs(view);
         let decided = self.autoscaler.step(&inputs, view.now);
         let replicas = carry_out(&mut self.autoscaler, &decided.plan, view.spec, view.now);
-        work_off(&mut self.autoscaler, view.now);
+        work_off(&mut self.autoscaler, view.now, self.unwanted);
         let needed = self.needed(&inputs).unwrap_or(view.spec);
         self.attribution.note(&decided.record.recommendation, needed);
-        Answer { replicas, why: explain.then(|| Box::new(explained(&decided.record))) }
+        let why = explain.then(|| Box::new(explained(&decided.record)));
+        self.last = Some(decided);
+        Answer { replicas, why }
     }
 }
 
@@ -172,9 +200,10 @@ pub(crate) fn carry_out(autoscaler: &mut Autoscaler, plan: &Plan, spec: u32, now
     }
 }
 
-/// Does the work that is due, at once.
-pub(crate) fn work_off(autoscaler: &mut Autoscaler, now: Timestamp) {
-    while let Some(job) = autoscaler.take_job(now) {
+/// Does the work that is due, at once, without `unwanted` strategies.
+pub(crate) fn work_off(autoscaler: &mut Autoscaler, now: Timestamp, unwanted: fn(&Strategy) -> bool) {
+    while let Some(mut job) = autoscaler.take_job(now) {
+        job.leave_out(unwanted);
         autoscaler.take_over(job.run());
     }
 }

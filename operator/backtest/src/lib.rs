@@ -22,6 +22,7 @@ mod queue;
 mod random;
 mod replay;
 pub mod report;
+mod row;
 mod scaler;
 mod score;
 mod suite;
@@ -33,12 +34,9 @@ mod world;
 pub use advice::Advice;
 pub use attribution::Attribution;
 pub use baselines::{Contender, Kind, SWEEP};
-pub use compare::{
-    Comparison, FORESAIL, Progress, Row, Setup, USUAL_HPA, compare, names, oracle, record, with_faults,
-};
+pub use compare::{Comparison, Progress, Setup, compare, names, oracle, record, with_faults};
 pub use curves::{Curves, Moment};
 pub use faults::{Fault, FaultKind, menu};
-pub use forecast_log::settings;
 pub use foresail::Foresail;
 pub use frontier::{Point, cost_at, dominating, pareto, violation_at};
 pub use load::{Load, LoadError, RUN_IN, Shape};
@@ -49,6 +47,7 @@ pub use queue::{
     QueueWorld, prove, queue_policy, replay_queue, scenes,
 };
 pub use replay::{Outcome, Recorder, Tick, WINDOW, needs, replay, replay_recorded};
+pub use row::{FORESAIL, Row, USUAL_HPA};
 pub use scaler::{Answer, PodMetrics, Scaler, View, Why};
 pub use score::{Elasticity, Score, score};
 pub use suite::{Cell, Class, Suite, replay_series};

@@ -4,13 +4,13 @@
 
 use serde::Serialize;
 
+use crate::faults::FaultKind;
 use crate::load::{Load, RUN_IN};
 use crate::plant::{Plant, Second};
 use crate::random;
 use crate::scaler::{Answer, PodMetrics, Scaler, View, Why};
 use crate::telemetry::{Observer, Past, Signal};
 use crate::world::World;
-use crate::{faults::FaultKind, trace_line};
 
 /// Seconds of a scoring window.
 pub const WINDOW: usize = 10;
@@ -281,8 +281,8 @@ impl<'a> Replay<'a> {
         Tick {
             run: name.to_owned(),
             time: self.load.time_of(second),
-            load: trace_line::rounded(Past::new(self.load.total(), second).mean(15)),
-            observed: signal.reading.fresh().map(trace_line::rounded),
+            load: rounded(Past::new(self.load.total(), second).mean(15)),
+            observed: signal.reading.fresh().map(rounded),
             absent: signal.reading.absence().map(|a| a.reason.as_str()),
             ready: self.plant.ready(),
             pending: self.plant.pending(),
@@ -321,4 +321,9 @@ impl Window {
     fn violates(&self, promise: f64) -> bool {
         self.arrived > promise * self.capacity * (1.0 + 1e-9) || self.late >= 3
     }
+}
+
+/// Three significant decimals are enough for load, and keep traces small.
+fn rounded(value: f64) -> f64 {
+    (value * 1_000.0).round() / 1_000.0
 }

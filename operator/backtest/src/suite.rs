@@ -9,9 +9,10 @@ use serde::Serialize;
 use series::Series;
 
 use crate::baselines::{Contender, Kind};
-use crate::compare::{Comparison, FORESAIL, Setup, compare};
+use crate::compare::{Comparison, Setup, compare};
 use crate::frontier::{Point, cost_at, violation_at};
 use crate::load::Load;
+use crate::row::FORESAIL;
 use autoscaler::Prepared;
 
 /// What a series looks like; told from its values alone.
@@ -182,7 +183,7 @@ fn cell(name: &str, class: Class, c: &Comparison) -> Option<Cell> {
     let ours = c.row(FORESAIL)?;
     let hpa = c.row("HPA 70%")?;
     let perfect = c.row("perfect forecast")?;
-    let tuned = |row: &crate::compare::Row| {
+    let tuned = |row: &crate::row::Row| {
         let least = 10.0 / (c.days * 86_400.0);
         let hours = cost_at(&c.sweep(Kind::Hpa), row.score.violation_percent / 100.0, least)?;
         Some(row.score.replica_hours / hours)

@@ -8,12 +8,16 @@ use crate::backlog::{Queue, Sized};
 use crate::history::NoBenefit;
 use crate::observation::{Observation, QueueObservation};
 use crate::policy::{BacklogPolicy, Capacity, ForecastUse, MetricKind, MetricPolicy, Policy};
-use crate::predictive::peak;
+use crate::predictive::{least_around, peak};
 use crate::quantile_controller::QuantileController;
 use crate::reactive::{self, Surge};
 use crate::recommendation::{Candidate, CandidateReason, Source};
 use crate::strategy::{Coming, Sizing, Span};
 use crate::validate::{Validated, sane};
+
+/// A load below this share of the median foreseen isn't a quiet hour, as quantiles may not know them, but traffic that is
+/// missing.
+const FAR_BELOW: f64 = 0.6;
 
 /// What all steps share.
 pub(crate) struct Context<'a> {
@@ -263,17 +267,18 @@ fn usable_forecast<'a>(
     }
 }
 
-/// Replicas for the median foreseen, where the load is far below everything foreseen: traffic that an outage keeps
-/// away comes back all at once.
+/// Replicas for the median foreseen, where the load is far below everything foreseen for about now: traffic that an outage
+/// keeps away comes back all at once.
 pub(crate) fn foreseen_drop(
     value: f64,
     forecast: &Forecast,
     now: Timestamp,
     per_replica: f64,
 ) -> Option<u32> {
-    let lowest = forecast.at(now, 0.01)?;
+    let lowest = least_around(forecast, now, 0.01)?;
+    let least = least_around(forecast, now, 0.5)?;
     let median = forecast.at(now, 0.5)?;
-    (value < lowest && value < 0.6 * median).then(|| reactive::need(median, per_replica))
+    (value < lowest && value < FAR_BELOW * least).then(|| reactive::need(median, per_replica))
 }
 
 fn backlog_candidate(
@@ -422,5 +427,23 @@ fn fallback_candidate(context: &Context<'_>, metric: &Validated<'_>, out: &mut V
             CandidateReason::MetricGone,
             message,
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_ramp_that_comes_a_step_later_than_foreseen_is_no_drop() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let rows =
+            [100.0, 100.0, 1_000.0, 1_000.0, 1_000.0].map(|median| vec![0.9 * median, median]).to_vec();
+        let forecast = Forecast::new(at(0), Duration::from_mins(1), vec![0.01, 0.5], rows, "x").unwrap();
+        let drop = |second, load| foreseen_drop(load, &forecast, at(second), 100.0);
+        assert_eq!((drop(110, 100.0), drop(150, 100.0)), (None, None));
+        assert_eq!((drop(240, 100.0), drop(240, 700.0)), (Some(10), None));
     }
 }

@@ -6,11 +6,12 @@ use jiff::Timestamp;
 use series::time;
 
 use crate::drop_detector::APART;
-use crate::history::{History, Run, ScaleEvent, extremes};
+use crate::history::{History, ScaleEvent};
 use crate::limit_chain::LimitChain;
 use crate::observation::{Health, Observation};
 use crate::policy::{MetricKind, Policy};
 use crate::recommendation::LimitReason;
+use crate::runs::{Run, extremes};
 use crate::strategy::Selected;
 use crate::validate::Validated;
 

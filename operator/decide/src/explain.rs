@@ -4,8 +4,9 @@
 use std::fmt::Write;
 
 use crate::history::History;
-use crate::recommendation::{Candidate, LimitReason, Recommendation, Source, StrategyReason};
+use crate::recommendation::{Candidate, LimitReason, Recommendation, Source};
 use crate::record::Record;
+use crate::strategy::StrategyReason;
 use series::Forecast;
 
 /// Marks for terminals; empty where the text goes elsewhere.

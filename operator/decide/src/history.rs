@@ -14,7 +14,7 @@ use crate::peak_margin::PeakMargin;
 use crate::policy::{Capacity, MetricKind, MetricPolicy};
 use crate::quantile_controller::QuantileController;
 use crate::readings::Readings;
-use crate::runs;
+use crate::runs::{self, Run};
 use crate::throughput::Throughput;
 
 /// The longest window that any rule of the HPA's `behavior` can ask for.
@@ -46,17 +46,6 @@ pub struct History {
     pub last_up: Option<UpWatch>,
     /// When the last decision was made, and the replicas it left behind.
     pub last: Option<Last>,
-}
-
-/// The same number of replicas from one decision to another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Run {
-    /// The first decision.
-    pub from: Timestamp,
-    /// The last decision.
-    pub to: Timestamp,
-    /// The replicas.
-    pub replicas: u32,
 }
 
 /// A change of replicas that was carried out.
@@ -183,20 +172,4 @@ impl History {
     pub fn metric(&self, name: &str) -> Option<&MetricHistory> {
         self.metrics.get(name)
     }
-}
-
-/// Adds one decision to runs: the last run grows where the number is the same.
-pub(crate) fn note(runs: &mut Vec<Run>, at: Timestamp, replicas: u32) {
-    match runs.last_mut() {
-        Some(last) if last.replicas == replicas => last.to = at.max(last.to),
-        _ => runs.push(Run { from: at, to: at, replicas }),
-    }
-}
-
-/// Largest and smallest of the runs that reach into the time after `cutoff`.
-pub(crate) fn extremes(runs: &[Run], cutoff: Timestamp) -> Option<(u32, u32)> {
-    runs.iter().filter(|run| run.to > cutoff).fold(None, |seen, run| {
-        let (low, high) = seen.unwrap_or((run.replicas, run.replicas));
-        Some((low.min(run.replicas), high.max(run.replicas)))
-    })
 }

@@ -30,6 +30,7 @@ mod descend;
 mod drop_detector;
 mod explain;
 mod history;
+mod lead;
 mod limit_chain;
 mod normalize;
 mod observation;
@@ -51,13 +52,15 @@ mod strategy;
 mod strategy_grid;
 mod throughput;
 mod validate;
+mod words;
 
 pub use behavior::{Behavior, RateKind, RatePolicy, ScalingRules, SelectPolicy};
 pub use budget::PodBudget;
 pub use descend::WayDown;
 pub use drop_detector::{DropDetector, Fall};
 pub use explain::line;
-pub use history::{DropHold, History, Last, MetricHistory, NoBenefit, Run, ScaleEvent, UpWatch};
+pub use history::{DropHold, History, Last, MetricHistory, NoBenefit, ScaleEvent, UpWatch};
+pub use lead::{keep_span, lead};
 pub use observation::{
     ForeignWrite, Health, MetricObservation, Observation, QueueObservation, Replicas, Startup, Utilization,
 };
@@ -67,17 +70,15 @@ pub use policy::{
     BacklogPolicy, CalendarWindow, Capacity, Fallback, ForecastUse, LeadTime, MetricKind, MetricPolicy, Mode,
     Policy, PolicyError, StepLimits, Timing,
 };
-pub use predictive::{keep_span, lead};
 pub use quantile_controller::QuantileController;
 pub use reactive::need;
 pub use readings::Readings;
 pub use recommend::{Decision, reach, recommend};
-pub use recommendation::{
-    Candidate, CandidateReason, Driver, Limit, LimitReason, Recommendation, Source, StrategyReason,
-};
+pub use recommendation::{Candidate, CandidateReason, Driver, Limit, LimitReason, Recommendation, Source};
 pub use record::Record;
+pub use runs::Run;
 pub use selection::{Evidence, ForecastAccuracy, Score, Selection};
 pub use shadow::{Known, Shadow, TICK};
-pub use strategy::{Coming, ForecastParams, Selected, Sizing, Span, Strategy};
+pub use strategy::{Coming, ForecastParams, Selected, Sizing, Span, Strategy, StrategyReason};
 pub use strategy_grid::strategy_grid;
 pub use throughput::Throughput;

@@ -10,9 +10,10 @@ use jiff::Timestamp;
 use series::time;
 
 use crate::behavior::{Behavior, RateKind, RatePolicy, ScalingRules, SelectPolicy};
-use crate::history::{History, Run, ScaleEvent, extremes};
+use crate::history::{History, ScaleEvent};
 use crate::limit_chain::LimitChain;
 use crate::recommendation::LimitReason;
+use crate::runs::{Run, extremes};
 
 /// The downscale stabilization window of a controller manager without flags.
 const DEFAULT_WINDOW: Duration = Duration::from_secs(300);

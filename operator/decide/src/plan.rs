@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::Mode;
-use crate::recommendation::{Recommendation, words};
-use std::fmt;
+use crate::recommendation::Recommendation;
+use crate::words::words;
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,29 +1,8 @@
-//! The answer to the load to come: how far ahead capacity must be ordered, and the largest quantile on the way there.
-
-use std::time::Duration;
+//! The load to come, out of a forecast: its largest quantile on the way to a time, and its level moved to what was
+//! measured.
 
 use jiff::Timestamp;
 use series::{Forecast, time};
-
-use crate::observation::Startup;
-use crate::policy::{LeadTime, Policy};
-
-/// How far ahead capacity must be ordered: the start-up that 95 % of pods beat, how late we see and act, and the time
-/// to the next decision.
-pub fn lead(policy: &Policy, startup: &Startup, lag: Duration) -> Duration {
-    match policy.lead_time {
-        LeadTime::Fixed(lead) => lead,
-        LeadTime::Measured { until_known } => {
-            startup.known_p95().unwrap_or(until_known) + lag + policy.timing.interval
-        }
-    }
-}
-
-/// How far ahead replicas are kept because they would be wanted again: a replica that is removed and started again
-/// within its own start-up, and the stabilization window on top, saves nothing.
-pub fn keep_span(policy: &Policy, startup: &Startup, lead: Duration) -> Duration {
-    startup.mean.unwrap_or(lead) + policy.timing.keep
-}
 
 /// The load at `at` and `level` on the straight line between the middles of steps: a step holds a mean, and a ramp
 /// doesn't stand still for five minutes. Before the first and after the last middle the line goes on for half a step.
@@ -44,11 +23,27 @@ pub(crate) fn line(forecast: &Forecast, at: Timestamp, level: f64) -> Option<f64
     Some((a + (b - a) * (place - left)).max(0.0))
 }
 
-/// The largest value of [`line`] from `from` to `to`: at either end, or at a middle between.
+/// The largest value of [`line`] from `from` to `to`.
 pub(crate) fn peak(forecast: &Forecast, from: Timestamp, to: Timestamp, level: f64) -> Option<f64> {
+    corners(forecast, from, to, level).reduce(f64::max)
+}
+
+/// The smallest value of [`line`] within a step before and after `at`. A load that changes may do so a step earlier or later
+/// than was foreseen.
+pub(crate) fn least_around(forecast: &Forecast, at: Timestamp, level: f64) -> Option<f64> {
+    let step = forecast.step();
+    corners(forecast, time::before(at, step), time::after(at, step), level).reduce(f64::min)
+}
+
+/// The values of [`line`] at either end, and at the middles between: the largest and the smallest are among them.
+fn corners(
+    forecast: &Forecast,
+    from: Timestamp,
+    to: Timestamp,
+    level: f64,
+) -> impl Iterator<Item = f64> + '_ {
     let ends = line(forecast, from, level).into_iter().chain(line(forecast, to, level));
-    let middles = middles(forecast, from, to).filter_map(|i| forecast.quantile(i, level));
-    ends.chain(middles).reduce(f64::max)
+    ends.chain(middles(forecast, from, to).filter_map(move |i| forecast.quantile(i, level)))
 }
 
 /// The steps whose middle lies between `from` and `to`.
@@ -81,20 +76,9 @@ pub(crate) fn level_correction(forecast: &Forecast, at: Timestamp, value: f64, s
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
 
-    #[test]
-    fn the_lead_is_measured_once_enough_start_ups_were_seen() {
-        let policy = Policy::simple(1, 10, 100.0);
-        let seconds = Duration::from_secs;
-        let of = |policy: &Policy, startup: Startup| lead(policy, &startup, seconds(20));
-        assert_eq!(of(&policy, Startup::default()), seconds(120 + 20 + 15));
-        let p95 = Some(seconds(40));
-        assert_eq!(of(&policy, Startup { p95, mean: p95, samples: 2 }), seconds(120 + 20 + 15));
-        assert_eq!(of(&policy, Startup { p95, mean: p95, samples: 3 }), seconds(40 + 20 + 15));
-        let fixed = Policy { lead_time: LeadTime::Fixed(seconds(600)), ..policy };
-        assert_eq!(of(&fixed, Startup::default()), seconds(600));
-    }
+    use super::*;
 
     #[test]
     fn a_ramp_is_a_line_between_the_middles_of_steps() {
@@ -106,6 +90,7 @@ mod tests {
         assert_eq!((on(-90), on(400)), (None, None));
         assert_eq!(peak(&f, at(40), at(70), 0.5), on(70));
         assert_eq!(peak(&f, at(100), at(200), 0.5), Some(30.0));
+        assert_eq!((least_around(&f, at(90), 0.5), least_around(&f, at(150), 0.5)), (Some(10.0), Some(15.0)));
         // Half a step around the middle of the first step, the line goes from 5 to 15.
         assert_eq!(level_correction(&f, at(30), 30.0, 1.0), 2.0);
         assert_eq!(level_correction(&f, at(30), 2.5, 1.0), 0.5);

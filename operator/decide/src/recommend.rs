@@ -12,13 +12,14 @@ use crate::backlog::at_work;
 use crate::calendar::{self, InForce};
 use crate::candidates::{self, CapReason, Context, MetricOutcome};
 use crate::descend::{self, Holds, WayDown};
-use crate::history::{DropHold, History, Last, NoBenefit, note};
+use crate::history::{DropHold, History, Last, NoBenefit};
+use crate::lead::{keep_span, lead};
 use crate::limit_chain::LimitChain;
 use crate::normalize::{self, Bounds};
 use crate::observation::Observation;
 use crate::policy::{MetricKind, Policy};
-use crate::predictive::{keep_span, lead};
 use crate::recommendation::{Candidate, CandidateReason, Driver, LimitReason, Recommendation, Source};
+use crate::runs::note;
 use crate::strategy::Span;
 use crate::validate::{Moment, Validated, validate};
 
@@ -64,24 +65,12 @@ pub fn reach(policy: &Policy, observation: &Observation) -> Duration {
 ///   or where the maximum demands it.
 /// - A forecast never lowers it below what the load now needs.
 pub fn recommend(policy: &Policy, observation: &Observation, history: &History, now: Timestamp) -> Decision {
-    let mut next = history.clone();
-    next.forget(now);
     let current = observation.replicas.spec;
-    note(&mut next.supplied, now, current);
-    if history.last.is_none_or(|last| time::since(now, last.at) > LONGEST_SILENCE) {
-        // As the HPA's first recommendation: whoever has just started knows no reason yet to remove what runs.
-        note(&mut next.recommendations, now, current);
-    }
+    let mut next = carried_over(history, current, now);
 
     // 1. Validate what was measured, and learn from it.
     let lead = lead(policy, &observation.startup, observation.lag);
-    let moment = Moment {
-        now,
-        after_fall: policy.timing.after_fall,
-        settled: settled(observation, history, lead, now),
-    };
-    let metrics: Vec<Validated<'_>> =
-        policy.metrics.iter().map(|m| validate(m, observation, history.metric(&m.name), moment)).collect();
+    let metrics = validated(policy, observation, history, lead, now);
 
     // 2. How far ahead to look, and what the error budget says.
     let span = Span { now, lead, keep: keep_span(policy, &observation.startup, lead) };
@@ -92,14 +81,12 @@ pub fn recommend(policy: &Policy, observation: &Observation, history: &History, 
     // 3. Every answer there is.
     let calendar = calendar::in_force(policy, now, lead);
     let mut candidates = Vec::new();
-    let metrics: Vec<(Validated<'_>, MetricOutcome)> = metrics
-        .into_iter()
-        .map(|mut metric| {
-            watch_benefit(&mut metric, &mut next, observation, now, lead);
-            let found = candidates::of_metric(&context, &metric, &mut candidates);
-            (metric, found)
-        })
-        .collect();
+    let answer = |mut metric| {
+        watch_benefit(&mut metric, &mut next, observation, now, lead);
+        let found = candidates::of_metric(&context, &metric, &mut candidates);
+        (metric, found)
+    };
+    let metrics: Vec<(Validated<'_>, MetricOutcome)> = metrics.into_iter().map(answer).collect();
     static_candidates(&calendar, current, &metrics, &mut candidates);
 
     // 4. The largest wins, 5. and meets the limits.
@@ -130,6 +117,34 @@ pub fn recommend(policy: &Policy, observation: &Observation, history: &History, 
         data_fresh,
     };
     Decision { recommendation, history: next }
+}
+
+/// What is remembered of earlier decisions, without what is too old to count.
+fn carried_over(history: &History, current: u32, now: Timestamp) -> History {
+    let mut next = history.clone();
+    next.forget(now);
+    note(&mut next.supplied, now, current);
+    if history.last.is_none_or(|last| time::since(now, last.at) > LONGEST_SILENCE) {
+        // As the HPA's first recommendation: whoever has just started knows no reason yet to remove what runs.
+        note(&mut next.recommendations, now, current);
+    }
+    next
+}
+
+/// Each metric as far as it can be believed, with what is learned from it.
+fn validated<'a>(
+    policy: &'a Policy,
+    observation: &'a Observation,
+    history: &History,
+    lead: Duration,
+    now: Timestamp,
+) -> Vec<Validated<'a>> {
+    let moment = Moment {
+        now,
+        after_fall: policy.timing.after_fall,
+        settled: settled(observation, history, lead, now),
+    };
+    policy.metrics.iter().map(|m| validate(m, observation, history.metric(&m.name), moment)).collect()
 }
 
 /// Whether all pods are ready and have been since the last change had the time to come true.

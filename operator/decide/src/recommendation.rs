@@ -1,12 +1,12 @@
 //! What a decision says: the number, who asked for it, and everything that bent it.
 
-use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::seconds;
-use crate::strategy::Strategy;
+use crate::strategy::{Strategy, StrategyReason};
+use crate::words::words;
 
 /// The answer to "how many replicas, and why".
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -78,36 +78,6 @@ pub struct Limit {
     /// Replicas after.
     pub to: u32,
 }
-
-macro_rules! words {
-    ($(#[$outer:meta])* $name:ident { $($(#[$doc:meta])* $word:ident,)+ }) => {
-        $(#[$outer])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[non_exhaustive]
-        pub enum $name {
-            $($(#[$doc])* $word,)+
-        }
-
-        impl $name {
-            /// Every word, for reference pages and metric labels.
-            pub const ALL: &'static [Self] = &[$(Self::$word,)+];
-
-            /// The word itself, in PascalCase.
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$word => stringify!($word),)+
-                }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(self.as_str())
-            }
-        }
-    };
-}
-pub(crate) use words;
 
 words! {
     /// The steps that can ask for replicas.
@@ -226,26 +196,6 @@ words! {
         ScalingDisabled,
         /// Another writer changed the replicas.
         ForeignWriter,
-    }
-}
-
-words! {
-    /// Why a strategy was taken.
-    StrategyReason {
-        /// Forecasts are switched off.
-        ForecastOff,
-        /// Nothing is known yet about whether the forecast pays here.
-        InsufficientHistory,
-        /// The forecast does no better than the last value, or yesterday's.
-        NoBetterThanNaive,
-        /// The forecast's quantiles hold less than they promise.
-        PoorCoverage,
-        /// The forecast beats the naive ones and nothing was replayed yet.
-        Accurate,
-        /// The cheapest strategy that keeps the protection on replayed history.
-        SelectedByReplay,
-        /// None keeps the protection on replayed history; the one that comes closest.
-        SafestOnReplay,
     }
 }
 

@@ -41,6 +41,11 @@ impl Record {
         (record, next)
     }
 
+    /// The quantile of forecasts that the decision looked at, 0 to 1: its strategy's, or that of the policy's protection.
+    pub fn forecast_level(&self) -> f64 {
+        self.recommendation.strategy.forecast.map_or(self.policy.protection, |f| f.quantile)
+    }
+
     /// Makes the recorded decision again from its recorded inputs.
     pub fn replay(&self) -> Recommendation {
         recommend(&self.policy, &self.observation, &self.history, self.now).recommendation

@@ -1,12 +1,37 @@
-//! Runs as they are stored: one flat list of numbers, since hours of them are part of a status. For each run the
-//! milliseconds from the end of the run before (the first: since the epoch), those from its first decision to its last, and
-//! its replicas.
+//! The same number of replicas over several decisions. Stored as one flat list of numbers, since hours of them are part of
+//! a status: for each run the milliseconds from the end of the run before (the first: since the epoch), those from its first
+//! decision to its last, and its replicas.
 
 use jiff::Timestamp;
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::history::Run;
+/// The same number of replicas from one decision to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// The first decision.
+    pub from: Timestamp,
+    /// The last decision.
+    pub to: Timestamp,
+    /// The replicas.
+    pub replicas: u32,
+}
+
+/// Adds one decision to runs: the last run grows where the number is the same.
+pub(crate) fn note(runs: &mut Vec<Run>, at: Timestamp, replicas: u32) {
+    match runs.last_mut() {
+        Some(last) if last.replicas == replicas => last.to = at.max(last.to),
+        _ => runs.push(Run { from: at, to: at, replicas }),
+    }
+}
+
+/// Largest and smallest of the runs that reach into the time after `cutoff`.
+pub(crate) fn extremes(runs: &[Run], cutoff: Timestamp) -> Option<(u32, u32)> {
+    runs.iter().filter(|run| run.to > cutoff).fold(None, |seen, run| {
+        let (low, high) = seen.unwrap_or((run.replicas, run.replicas));
+        Some((low.min(run.replicas), high.max(run.replicas)))
+    })
+}
 
 pub(crate) fn serialize<S: Serializer>(runs: &[Run], serializer: S) -> Result<S::Ok, S::Error> {
     let mut end = 0;

@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 use crate::policy::{ForecastUse, Policy};
-use crate::recommendation::StrategyReason;
-use crate::strategy::{Selected, Strategy};
+use crate::strategy::{Selected, Strategy, StrategyReason};
 
 /// Scores over fewer days than this don't choose: a day is the season that most loads have.
 const LEAST_DAYS: f64 = 1.0;

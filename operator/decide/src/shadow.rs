@@ -1,43 +1,31 @@
 //! The decision, simulated for many strategies at once on a workload's own past. Each strategy owns a simulated workload
 //! that is scaled as the decision would scale it, with pods that start late, and is charged for its replicas and for the
 //! time in which they were too few. Loads and forecasts come in, one tick after the other, as they were known then; a
-//! [`Score`] for each strategy goes out. Sizing and the way down are the decision's own ([`Sizing`], [`WayDown`]); a test
+//! [`Score`] for each strategy goes out. Sizing and the way down are the decision's own ([`Sizing`], [`crate::WayDown`]); a test
 //! holds both against each other, tick by tick.
 //!
 //! Not simulated: pods that crash, budgets of the fleet, calendars, and the error budget's correction of the quantile
 //! ([`crate::QuantileController`]), which only ever adds caution to what is selected here.
 
-use std::collections::VecDeque;
+mod workload;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
 use series::{Forecast, Sample, time};
 
-use crate::backlog::{Queue, at_work};
 use crate::candidates::foreseen_drop;
-use crate::descend::WayDown;
-use crate::history::{MetricHistory, ScaleEvent};
-use crate::normalize;
+use crate::history::MetricHistory;
+use crate::lead::{keep_span, lead};
 use crate::observation::Startup;
-use crate::policy::{BacklogPolicy, MetricKind, Policy};
-use crate::predictive::{keep_span, lead, peak};
-use crate::reactive::{Surge, need};
-use crate::recommendation::StrategyReason;
+use crate::policy::{MetricKind, Policy};
 use crate::selection::Score;
-use crate::strategy::{Coming, ForecastParams, Selected, Sizing, Span, Strategy};
+use crate::strategy::{Coming, Sizing, Span, Strategy};
 use crate::validate::learn_load;
+use workload::Workload;
 
 /// Time between two ticks.
 pub const TICK: Duration = Duration::from_secs(15);
-/// Ticks that a measurement lags behind: a rate over a minute is that of half a minute ago.
-const LAG_TICKS: usize = 2;
-/// A promise is kept or broken within seconds, and a measurement is the mean of a minute: the load counts as this much
-/// higher when replicas are held against it.
-const WITHIN_A_MINUTE: f64 = 0.01;
-/// A change in the other direction within this time is a reversal.
-const REVERSAL: u32 = 600;
-const RECENT_PEAK: u32 = 1_800;
-const TICKS_PER_DAY: f64 = 5_760.0;
 
 /// What one tick knows of a metric.
 #[derive(Clone, Copy, Debug)]
@@ -59,48 +47,13 @@ pub struct Shadow {
     keep: Duration,
     metrics: Vec<MetricHistory>,
     workloads: Vec<Workload>,
+    /// The quantiles that strategies ask of forecasts, and the shares by which they move them to the load: few of each are
+    /// shared by many.
+    quantiles: Vec<f64>,
+    shares: Vec<f64>,
     began: Option<Timestamp>,
     /// Until when a load far below everything foreseen holds replicas, and how many.
     drop_hold: Option<(Timestamp, u32)>,
-}
-
-/// One strategy and its workload. Times are seconds since the first tick: there are hundreds of these.
-#[derive(Debug)]
-struct Workload {
-    selected: Selected,
-    /// The way down while the load is where it was expected, and while it isn't.
-    ways: [WayDown; 2],
-    spec: u32,
-    ready: u32,
-    /// Pods on their way: when they serve, and how many.
-    starting: VecDeque<(u32, u32)>,
-    /// The largest wish within the stabilization window of `behavior`, and within the strategy's own.
-    highest: Highest,
-    held: Highest,
-    /// The smallest wish within that of the way up, negated.
-    lowest: Option<Highest>,
-    /// The most replicas within half an hour.
-    recent: Highest,
-    /// Changes that rules of `behavior` and the pace of a minute ask for.
-    events: Vec<ScaleEvent>,
-    /// Ready replicas of the last ticks, newest last.
-    before: [u32; LAG_TICKS + 1],
-    surge_until: u32,
-    /// The last change: when, and whether up.
-    changed: Option<(u32, bool)>,
-    /// For each metric that is a queue: messages waiting, and seconds without anybody to work them off.
-    queues: Vec<(f64, f64)>,
-    sums: Sums,
-}
-
-/// What a workload cost and missed.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sums {
-    ticks: u32,
-    short: u32,
-    replicas: u64,
-    changes: u32,
-    reversals: u32,
 }
 
 /// What is the same for all workloads in a tick.
@@ -115,41 +68,33 @@ struct Tick<'a> {
     /// Replicas for the median foreseen, where the load is far below everything foreseen.
     dropped: Option<u32>,
     drop_hold: Option<u32>,
-    /// For each metric, what was looked up already.
-    coming: Vec<Vec<(ForecastParams, Option<Coming>)>>,
-}
-
-/// What a workload wants.
-#[derive(Default)]
-struct Wish {
-    replicas: u32,
-    keep: u32,
-    surge: bool,
-    /// The surge asks for more than everything else.
-    surge_drives: bool,
-    urgent: bool,
-    idle: bool,
-}
-
-impl Wish {
-    fn raise(&mut self, to: u32, surge: bool) {
-        if to > self.replicas {
-            (self.replicas, self.surge_drives) = (to, surge);
-        }
-    }
+    /// Each metric's mean of the last minutes.
+    means: Vec<Option<f64>>,
+    /// For each metric, what its forecast says at each quantile, and how far each share moves that.
+    coming: Vec<Vec<Option<Coming>>>,
+    moved: Vec<Vec<f64>>,
 }
 
 impl Shadow {
     /// Workloads under `policy` for each of `strategies`, whose pods start as was measured.
     pub fn new(policy: &Policy, startup: &Startup, lag: Duration, strategies: Vec<Strategy>) -> Self {
         let lead = lead(policy, startup, lag);
+        let (mut quantiles, mut shares) = (Vec::new(), Vec::new());
+        let workloads = strategies.into_iter().map(|strategy| {
+            let ahead = strategy.forecast.map(|forecast| {
+                (place(&mut quantiles, forecast.quantile), place(&mut shares, forecast.level_correction))
+            });
+            Workload::new(policy, strategy, ahead)
+        });
         Self {
+            workloads: workloads.collect(),
+            quantiles,
+            shares,
             policy: policy.clone(),
             startup: startup.mean.unwrap_or_else(|| lead.saturating_sub(lag + policy.timing.interval)),
             lead,
             keep: keep_span(policy, startup, lead),
             metrics: vec![MetricHistory::default(); policy.metrics.len()],
-            workloads: strategies.into_iter().map(|strategy| Workload::new(policy, strategy)).collect(),
             began: None,
             drop_hold: None,
         }
@@ -171,13 +116,14 @@ impl Shadow {
                 learn_load(memory, &policy.kind, sample, known.forecast, now, after_fall);
             }
         }
-        let mut tick = self.common(now, u32::try_from(second).unwrap_or(u32::MAX), known);
+        let tick = self.common(&span, u32::try_from(second).unwrap_or(u32::MAX), known);
         for workload in &mut self.workloads {
-            workload.tick(&self.policy, &self.metrics, self.startup, &span, &mut tick);
+            workload.tick(&self.policy, &self.metrics, self.startup, &span, &tick);
         }
     }
 
-    fn common<'a>(&mut self, now: Timestamp, second: u32, known: &'a [Known<'a>]) -> Tick<'a> {
+    fn common<'a>(&mut self, span: &Span, second: u32, known: &'a [Known<'a>]) -> Tick<'a> {
+        let now = span.now;
         let caution = self.policy.timing.after_outage;
         let calm = |memory: &MetricHistory| {
             memory.absent_since.is_none()
@@ -204,13 +150,28 @@ impl Shadow {
             may_lower: self.metrics.iter().all(calm),
             dropped,
             drop_hold: self.drop_hold.filter(|(until, _)| now < *until).map(|(_, floor)| floor),
-            coming: vec![Vec::new(); known.len()],
+            means: self.metrics.iter().map(|memory| memory.readings.mean().or(memory.peaks.mean)).collect(),
+            coming: known.iter().map(|known| self.coming(known, span)).collect(),
+            moved: known.iter().map(|known| self.moved(known)).collect(),
         }
+    }
+
+    /// What a metric's forecast says at each quantile.
+    fn coming(&self, known: &Known<'_>, span: &Span) -> Vec<Option<Coming>> {
+        let of = |quantile: &f64| Coming::of(known.forecast?, span, *quantile);
+        self.quantiles.iter().map(of).collect()
+    }
+
+    /// How far each share moves a metric's forecast to its load.
+    fn moved(&self, known: &Known<'_>) -> Vec<f64> {
+        let measured = known.load.map(|load| (load.time(), load.value()));
+        let of = |share: &f64| known.forecast.map_or(1.0, |f| Coming::moved(f, measured, *share));
+        self.shares.iter().map(of).collect()
     }
 
     /// Replicas that each strategy asks for now.
     pub fn replicas(&self) -> impl Iterator<Item = u32> + '_ {
-        self.workloads.iter().map(|workload| workload.spec)
+        self.workloads.iter().map(Workload::replicas)
     }
 
     /// What each strategy cost and missed; nothing where no load was ever known.
@@ -220,346 +181,17 @@ impl Shadow {
 }
 
 impl Tick<'_> {
-    /// The loads to come of a metric, looked up once for each set of parameters.
-    fn coming(&mut self, metric: usize, sizing: &Sizing, span: &Span) -> Option<Coming> {
-        let params = sizing.forecast?;
-        if let Some((_, seen)) = self.coming[metric].iter().find(|(known, _)| *known == params) {
-            return *seen;
-        }
-        let known = self.known[metric];
-        let found = known
-            .forecast
-            .and_then(|f| sizing.coming(f, span, known.load.map(|load| (load.time(), load.value()))));
-        self.coming[metric].push((params, found));
-        found
+    /// The loads to come of a metric, as [`Sizing::coming`] has them.
+    fn coming(&self, metric: usize, sizing: &Sizing, ahead: Option<(usize, usize)>) -> Option<Coming> {
+        let (params, (quantile, share)) = sizing.forecast.zip(ahead)?;
+        Some(self.coming[metric][quantile]?.times(params.margin * self.moved[metric][share]))
     }
 }
 
-impl Workload {
-    fn new(policy: &Policy, strategy: Strategy) -> Self {
-        let selected = Selected { strategy, reason: StrategyReason::SelectedByReplay };
-        let windows = normalize::windows(policy.behavior.as_ref());
-        let ways = [true, false].map(|expected| WayDown::resolve(policy, &selected, expected));
-        Self {
-            held: Highest::within(ways[0].stabilization),
-            ways,
-            selected,
-            spec: 0,
-            ready: 0,
-            starting: VecDeque::new(),
-            highest: Highest::within(windows.down),
-            lowest: (!windows.up.is_zero()).then(|| Highest::within(windows.up)),
-            recent: Highest::within(Duration::from_secs(u64::from(RECENT_PEAK))),
-            events: Vec::new(),
-            before: [0; LAG_TICKS + 1],
-            surge_until: 0,
-            changed: None,
-            queues: vec![(0.0, 0.0); policy.metrics.len()],
-            sums: Sums::default(),
-        }
-    }
-
-    fn tick(
-        &mut self,
-        policy: &Policy,
-        metrics: &[MetricHistory],
-        startup: Duration,
-        span: &Span,
-        tick: &mut Tick<'_>,
-    ) {
-        self.start(tick.second);
-        self.work(policy, tick);
-        let wish = self.wish(policy, metrics, span, tick);
-        if self.spec == 0 && self.sums.ticks == 0 {
-            let first = wish.replicas.clamp(policy.min_replicas, policy.max_replicas);
-            (self.spec, self.ready) = (first, first);
-            self.before.fill(first);
-        }
-        self.charge(policy, tick);
-        let to = self.next(policy, &wish, tick);
-        if to != self.spec {
-            self.scale(to, startup, tick);
-        }
-    }
-
-    /// Pods whose time has come serve.
-    fn start(&mut self, second: u32) {
-        while let Some((_, n)) = self.starting.pop_front_if(|(at, _)| *at <= second) {
-            self.ready += n;
-        }
-        self.before.rotate_left(1);
-        self.before[LAG_TICKS] = self.ready;
-    }
-
-    /// Consumers work off what arrived.
-    fn work(&mut self, policy: &Policy, tick: &Tick<'_>) {
-        for (m, metric) in policy.metrics.iter().enumerate() {
-            let (MetricKind::Backlog(_), Some((arrivals, _))) = (&metric.kind, tick.loads[m]) else {
-                continue;
-            };
-            let seconds = TICK.as_secs_f64();
-            let (waiting, alone) = &mut self.queues[m];
-            *waiting = (*waiting + (arrivals - f64::from(self.ready) * tick.known[m].per_replica) * seconds)
-                .max(0.0);
-            *alone = if self.ready == 0 && *waiting > 0.0 { *alone + seconds } else { 0.0 };
-        }
-    }
-
-    fn wish(&mut self, policy: &Policy, metrics: &[MetricHistory], span: &Span, tick: &mut Tick<'_>) -> Wish {
-        let mut wish = Wish { idle: true, ..Wish::default() };
-        for (m, metric) in policy.metrics.iter().enumerate() {
-            let sizing = Sizing::resolve(policy, &self.selected, &metrics[m].peaks, None);
-            match &metric.kind {
-                MetricKind::AverageValue => {
-                    wish.idle = false;
-                    self.wish_for_load(m, &sizing, &metrics[m], span, tick, &mut wish);
-                }
-                MetricKind::Backlog(backlog) => {
-                    self.wish_for_queue(m, backlog, &sizing, policy, span, tick, &mut wish);
-                }
-                // What the value would be with other replicas, nobody knows.
-                MetricKind::Value => wish.idle = false,
-            }
-        }
-        // Without any metric to go by there is nothing better than what runs.
-        if tick.loads.iter().all(Option::is_none) {
-            wish.raise(self.spec, false);
-        }
-        wish
-    }
-
-    fn wish_for_load(
-        &self,
-        m: usize,
-        sizing: &Sizing,
-        memory: &MetricHistory,
-        span: &Span,
-        tick: &mut Tick<'_>,
-        wish: &mut Wish,
-    ) {
-        let per_replica = tick.known[m].per_replica;
-        if let Some((load, climbed)) = tick.loads[m] {
-            wish.raise(sizing.present(load, climbed, per_replica), false);
-            let mean = memory.readings.mean().or(memory.peaks.mean);
-            let surge = Surge { load, mean, per_replica, usual_peak: sizing.usual_peak };
-            if let Some(replicas) = surge.replicas(self.ready) {
-                wish.raise(replicas, true);
-                wish.surge = true;
-            }
-        }
-        if let Some(coming) = tick.coming(m, sizing, span) {
-            wish.raise(need(coming.load, per_replica), false);
-            wish.keep = wish.keep.max(need(coming.keep, per_replica));
-        }
-    }
-
-    #[allow(clippy::too_many_arguments, reason = "a queue is sized on all of it")]
-    fn wish_for_queue(
-        &self,
-        m: usize,
-        backlog: &BacklogPolicy,
-        sizing: &Sizing,
-        policy: &Policy,
-        span: &Span,
-        tick: &Tick<'_>,
-        wish: &mut Wish,
-    ) {
-        let Some((arrivals, _)) = tick.loads[m] else {
-            wish.idle = false;
-            return;
-        };
-        let (waiting, known) = (self.queues[m].0, tick.known[m]);
-        let forecast = sizing.forecast.zip(known.forecast);
-        let coming = forecast
-            .and_then(|(_, f)| peak(f, tick.now, time::after(tick.now, span.lead), 0.5))
-            .map_or(0.0, |rate| rate * span.lead.as_secs_f64());
-        let asleep = self.spec == 0 && waiting <= backlog.activation;
-        if coming < backlog.activation + 1.0 && (asleep || (waiting <= 0.0 && arrivals <= 0.0)) {
-            return;
-        }
-        wish.idle = false;
-        let sized = Queue {
-            backlog: waiting,
-            arrivals,
-            coming: forecast.map(|(params, f)| (f, params.quantile)),
-            per_consumer: known.per_replica,
-            ready: self.ready,
-            spec: self.spec,
-            lead: span.lead,
-            now: tick.now,
-            most: policy.max_replicas,
-            partitions: None,
-        }
-        .size(backlog);
-        wish.urgent |= sized.urgent;
-        wish.raise(sized.steady.max(sized.drain).max(1), false);
-    }
-
-    /// The decision's limits, in its order.
-    fn next(&mut self, policy: &Policy, wish: &Wish, tick: &Tick<'_>) -> u32 {
-        let (current, second) = (self.spec, tick.second);
-        let highest = self.highest.note(second, wish.replicas);
-        let held = self.held.note(second, wish.replicas);
-        let lowest = self.lowest.as_mut().map(|low| u32::MAX - low.note(second, u32::MAX - wish.replicas));
-        let recent = self.recent.note(second, current);
-        if wish.surge {
-            self.surge_until = second.saturating_add(seconds(policy.timing.panic));
-        }
-        // An HPA without `behavior` takes the highest wish of its window, above what runs too.
-        let stable = match policy.behavior {
-            Some(_) => current.max(lowest.unwrap_or(wish.replicas)).min(highest),
-            None => highest,
-        };
-        let mut to = self.cool_down(policy, wish, stable, second);
-        let tolerance = self.selected.strategy.up_tolerance;
-        if !wish.surge_drives && to > current && f64::from(to) <= f64::from(current) * (1.0 + tolerance) {
-            to = current;
-        }
-        if to < current {
-            to = to.max(held.min(current));
-        }
-        if to < current && (!tick.may_lower || second < self.surge_until) {
-            to = current;
-        }
-        if to < current {
-            let foresees = self.selected.strategy.forecast.is_some();
-            let expected = !wish.surge && (!foresees || tick.dropped.is_none());
-            let hold = tick.drop_hold.filter(|_| foresees).unwrap_or(0);
-            to = self.lower(
-                to.max(hold.min(current)).max(wish.keep.min(current)),
-                wish,
-                expected,
-                recent,
-                tick,
-            );
-        }
-        to = normalize::rated(policy.behavior.as_ref(), current, to, &self.events, tick.now);
-        to.clamp(policy.min_replicas, policy.max_replicas)
-    }
-
-    fn lower(&self, to: u32, wish: &Wish, expected: bool, recent: u32, tick: &Tick<'_>) -> u32 {
-        let current = self.spec;
-        let way = self.ways[usize::from(!expected)];
-        if wish.idle || to >= current {
-            return to.min(current);
-        }
-        if way.is_small(current - to, current) {
-            return current;
-        }
-        let removed = crate::descend::removed_within_a_minute(&self.events, tick.now);
-        let floor = (f64::from(recent) * way.floor_of_recent_peak).ceil() as u32;
-        to.max(way.floor(current, removed).0).max(floor.min(current))
-    }
-
-    /// Consumers of a queue change seldom, unless its promise is about to break.
-    fn cool_down(&self, policy: &Policy, wish: &Wish, to: u32, second: u32) -> u32 {
-        let dwell = policy.metrics.iter().filter_map(|m| match &m.kind {
-            MetricKind::Backlog(backlog) => Some(backlog.cooldown(to > self.spec)),
-            MetricKind::AverageValue | MetricKind::Value => None,
-        });
-        let Some(dwell) = dwell.max() else { return to };
-        let waits = to < self.spec || !wish.urgent;
-        let soon = self.changed.is_some_and(|(at, _)| second.saturating_sub(at) < seconds(dwell));
-        if waits && soon && self.spec > 0 && to > 0 { self.spec } else { to }
-    }
-
-    fn scale(&mut self, to: u32, startup: Duration, tick: &Tick<'_>) {
-        let up = to > self.spec;
-        if up {
-            let serves = tick.second.saturating_add(seconds(startup));
-            self.starting.push_back((serves, to - self.spec));
-        } else {
-            self.remove(self.spec - to);
-        }
-        let cutoff = time::before(tick.now, crate::history::LONGEST_WINDOW);
-        self.events.retain(|event| event.at > cutoff);
-        self.events.push(ScaleEvent { at: tick.now, change: i64::from(to) - i64::from(self.spec) });
-        self.spec = to;
-        let reversed =
-            self.changed.is_some_and(|(at, was)| was != up && tick.second.saturating_sub(at) <= REVERSAL);
-        self.changed = Some((tick.second, up));
-        self.sums.changes += 1;
-        self.sums.reversals += u32::from(reversed);
-    }
-
-    /// Those that don't serve yet go first.
-    fn remove(&mut self, mut left: u32) {
-        while left > 0
-            && let Some((_, n)) = self.starting.back_mut()
-        {
-            let cut = left.min(*n);
-            *n -= cut;
-            left -= cut;
-            if *n == 0 {
-                self.starting.pop_back();
-            }
-        }
-        self.ready -= left.min(self.ready);
-    }
-
-    /// Charges for the tick: replicas, and shortage where a load was more than the replicas of then carry.
-    fn charge(&mut self, policy: &Policy, tick: &Tick<'_>) {
-        if tick.loads.iter().all(Option::is_none) {
-            return;
-        }
-        self.sums.ticks += 1;
-        self.sums.replicas += u64::from(self.spec);
-        let short = policy.metrics.iter().enumerate().any(|(m, metric)| {
-            let (Some((load, _)), each) = (tick.loads[m], tick.known[m].per_replica) else { return false };
-            match &metric.kind {
-                MetricKind::AverageValue => load * (1.0 + WITHIN_A_MINUTE) > f64::from(self.before[0]) * each,
-                MetricKind::Backlog(backlog) => {
-                    let promise = backlog.drain_within.as_secs_f64();
-                    let (waiting, alone) = self.queues[m];
-                    let work = at_work(self.ready, None) * each;
-                    alone > promise || (work > 0.0 && waiting / work > promise)
-                }
-                MetricKind::Value => false,
-            }
-        });
-        self.sums.short += u32::from(short);
-    }
-
-    fn score(&self) -> Option<Score> {
-        let sums = self.sums;
-        let ticks = f64::from(sums.ticks);
-        let a_day = TICKS_PER_DAY / ticks;
-        (sums.ticks > 0).then(|| Score {
-            strategy: self.selected.strategy,
-            violation: f64::from(sums.short) / ticks,
-            replicas: sums.replicas as f64 / ticks,
-            days: ticks / TICKS_PER_DAY,
-            changes: f64::from(sums.changes) * a_day,
-            reversals: f64::from(sums.reversals) * a_day,
-        })
-    }
-}
-
-/// Whole seconds; more than a century is a century.
-fn seconds(duration: Duration) -> u32 {
-    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
-}
-
-/// The largest of what was noted within a time: a falling sequence of (until when, value).
-#[derive(Debug)]
-struct Highest {
-    within: u32,
-    seen: VecDeque<(u32, u32)>,
-}
-
-impl Highest {
-    fn within(within: Duration) -> Self {
-        Self { within: seconds(within), seen: VecDeque::new() }
-    }
-
-    fn note(&mut self, now: u32, value: u32) -> u32 {
-        while self.seen.back().is_some_and(|h| h.1 <= value) {
-            self.seen.pop_back();
-        }
-        self.seen.push_back((now.saturating_add(self.within), value));
-        while self.seen.front().is_some_and(|h| h.0 <= now) {
-            self.seen.pop_front();
-        }
-        self.seen.front().map_or(value, |h| h.1)
-    }
+/// The place of a value among `all`, where it's added if it isn't there.
+fn place(all: &mut Vec<f64>, value: f64) -> usize {
+    all.iter().position(|known| *known == value).unwrap_or_else(|| {
+        all.push(value);
+        all.len() - 1
+    })
 }

@@ -14,8 +14,8 @@ use crate::policy::{ForecastUse, Policy};
 use crate::predictive::{level_correction, peak};
 use crate::quantile_controller::QuantileController;
 use crate::reactive::{UNUSUAL, need};
-use crate::recommendation::StrategyReason;
 use crate::seconds;
+use crate::words::words;
 
 /// One way to size a workload. Dimensionless but for [`Self::down_stabilization`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -178,8 +178,7 @@ impl Sizing {
         need(self.present_load(measured, climbed), per_replica)
     }
 
-    /// The loads that the forecast wants carried: the largest within the lead time, and the largest within the time
-    /// for which replicas are kept.
+    /// The loads that the forecast wants carried.
     pub fn coming(
         &self,
         forecast: &Forecast,
@@ -187,13 +186,8 @@ impl Sizing {
         measured: Option<(jiff::Timestamp, f64)>,
     ) -> Option<Coming> {
         let params = self.forecast?;
-        let moved = measured
-            .map_or(1.0, |(at, value)| level_correction(forecast, at, value, params.level_correction));
-        let factor = params.margin * moved;
-        let load = peak(forecast, span.now, time::after(span.now, span.lead), params.quantile)?;
-        let keep =
-            peak(forecast, span.now, time::after(span.now, span.keep), params.quantile.min(KEEP_QUANTILE))?;
-        Some(Coming { load: load * factor, keep: keep * factor })
+        let moved = Coming::moved(forecast, measured, params.level_correction);
+        Some(Coming::of(forecast, span, params.quantile)?.times(params.margin * moved))
     }
 }
 
@@ -215,4 +209,43 @@ pub struct Coming {
     pub load: f64,
     /// Within the time for which replicas are kept.
     pub keep: f64,
+}
+
+impl Coming {
+    /// The largest of a forecast's quantile within the lead time, and within the time for which replicas are kept.
+    pub(crate) fn of(forecast: &Forecast, span: &Span, quantile: f64) -> Option<Self> {
+        let load = peak(forecast, span.now, time::after(span.now, span.lead), quantile)?;
+        let keep = peak(forecast, span.now, time::after(span.now, span.keep), quantile.min(KEEP_QUANTILE))?;
+        Some(Self { load, keep })
+    }
+
+    /// The factor that moves a forecast `share` of the way to what was measured.
+    pub(crate) fn moved(forecast: &Forecast, measured: Option<(jiff::Timestamp, f64)>, share: f64) -> f64 {
+        measured.map_or(1.0, |(at, value)| level_correction(forecast, at, value, share))
+    }
+
+    /// So many times as much.
+    pub(crate) fn times(self, factor: f64) -> Self {
+        Self { load: self.load * factor, keep: self.keep * factor }
+    }
+}
+
+words! {
+    /// Why a strategy was taken.
+    StrategyReason {
+        /// Forecasts are switched off.
+        ForecastOff,
+        /// Nothing is known yet about whether the forecast pays here.
+        InsufficientHistory,
+        /// The forecast does no better than the last value, or yesterday's.
+        NoBetterThanNaive,
+        /// The forecast's quantiles hold less than they promise.
+        PoorCoverage,
+        /// The forecast beats the naive ones and nothing was replayed yet.
+        Accurate,
+        /// The cheapest strategy that keeps the protection on replayed history.
+        SelectedByReplay,
+        /// None keeps the protection on replayed history; the one that comes closest.
+        SafestOnReplay,
+    }
 }

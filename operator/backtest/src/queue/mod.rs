@@ -230,13 +230,13 @@ mod tests {
 
     use super::*;
     use crate::compare::Setup;
-    use crate::forecast_log::{perfect, settings};
+    use crate::forecast_log::perfect;
     use autoscaler::Prepared;
 
     const QUEUE: QueueWorld =
         QueueWorld { partitions: Some(240), per_consumer: 100.0, rebalance: 5, drain_within: 120.0 };
 
-    fn scene() -> (Load, World, Arc<Prepared>) {
+    fn scene() -> (Load, Setup, Arc<Prepared>) {
         let value = |i: u32| {
             let t = f64::from(i) / 288.0;
             1_800.0 - 1_400.0 * (std::f64::consts::TAU * t).cos()
@@ -247,8 +247,8 @@ mod tests {
         let mut setup = Setup::new(Policy::simple(1, 48, 80.0), Duration::from_secs(60), 5);
         setup.scored = Duration::from_secs(86_400);
         let load = setup.load(&recording).unwrap();
-        let forecasts = Arc::new(perfect(&load, &settings()));
-        (load, setup.world, forecasts)
+        let forecasts = Arc::new(perfect(&load, &setup.forecast));
+        (load, setup, forecasts)
     }
 
     /// Consumers paid for over consumers that are never idle: they are whole, start early, and go late.
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn enough_consumers_are_never_late_and_too_few_always() {
-        let (load, world, _) = scene();
+        let (load, Setup { world, .. }, _) = scene();
         let enough = replay_queue(&load, &world, &QUEUE, &mut Fixed(48));
         assert!(enough.late_percent < 0.01 && enough.over_work > 2.0, "{enough:?}");
         let few = replay_queue(&load, &world, &QUEUE, &mut Fixed(5));
@@ -296,9 +296,9 @@ mod tests {
 
     #[test]
     fn the_promise_is_kept_better_than_by_a_lag_threshold() {
-        let (load, world, forecasts) = scene();
+        let (load, Setup { world, forecast, .. }, forecasts) = scene();
         let mut ours =
-            ForesailQueue::new(&load, queue_policy(&QUEUE, &world), &QUEUE, &settings(), &[forecasts]);
+            ForesailQueue::new(&load, queue_policy(&QUEUE, &world), &QUEUE, &forecast, &[forecasts]);
         let ours = replay_queue(&load, &world, &QUEUE, &mut ours);
         assert!(ours.late_percent <= 0.1, "{ours:?}");
         assert!(ours.over_work < OVER_WORK && ours.over_least < OVER_LEAST, "{ours:?}");

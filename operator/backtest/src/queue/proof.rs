@@ -16,7 +16,7 @@ use crate::compare::Setup;
 use crate::load::{Load, LoadError};
 use crate::random;
 use crate::world::{Startup, World};
-use autoscaler::Prepared;
+use autoscaler::{Prepared, forecast_settings};
 
 /// Messages one consumer finishes in a second, in every scene.
 const PER_CONSUMER: f64 = 100.0;
@@ -166,8 +166,8 @@ fn row(
     queue: &QueueWorld,
     thresholds: u32,
 ) -> ProofRow {
-    let settings = crate::forecast_log::settings();
     let policy = queue_policy(queue, world);
+    let settings = forecast_settings(policy.lead_time, &[policy.protection]);
     let mut ours = ForesailQueue::new(load, policy, queue, &settings, forecasts);
     let ours = replay_queue(load, world, queue, &mut ours);
     let swept: Vec<(QueueScore, QueueScore)> = (0..thresholds)

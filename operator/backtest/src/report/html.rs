@@ -8,12 +8,13 @@ use series::time;
 
 use crate::advice::duration;
 use crate::baselines::Kind;
-use crate::compare::{Comparison, FORESAIL, USUAL_HPA};
+use crate::compare::Comparison;
 use crate::curves::Curves;
 use crate::report::pareto;
 use crate::report::svg::{self, Frame, escape, whole_ticks};
 use crate::report::table::number;
 use crate::report::{shown, verdict};
+use crate::row::{FORESAIL, USUAL_HPA};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");

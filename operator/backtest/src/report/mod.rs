@@ -9,7 +9,8 @@ pub use html::html;
 pub use table::{Paint, table};
 
 use crate::baselines::Contender;
-use crate::compare::{Comparison, FORESAIL, Row};
+use crate::compare::Comparison;
+use crate::row::{FORESAIL, Row};
 
 /// The rows a person is shown, with the names a person understands.
 pub(crate) fn shown(comparison: &Comparison) -> Vec<(String, &Row)> {
@@ -33,7 +34,7 @@ pub(crate) fn shown(comparison: &Comparison) -> Vec<(String, &Row)> {
 /// One sentence that says it all: replica-hours and broken time against the HPA at 70 %.
 pub(crate) fn verdict(comparison: &Comparison) -> String {
     use crate::advice::duration;
-    let (Some(ours), Some(hpa)) = (comparison.rows.first(), comparison.row(crate::compare::USUAL_HPA)) else {
+    let (Some(ours), Some(hpa)) = (comparison.rows.first(), comparison.row(crate::row::USUAL_HPA)) else {
         return String::new();
     };
     let change = (ours.score.replica_hours / hpa.score.replica_hours - 1.0) * 100.0;

@@ -4,10 +4,11 @@ use std::fmt::Write;
 
 use crate::advice::duration;
 use crate::baselines::Kind;
-use crate::compare::{Comparison, FORESAIL};
+use crate::compare::Comparison;
 use crate::frontier::Point;
 use crate::report::svg::{self, Frame, Labels, Scale, escape, round_ticks};
 use crate::report::table::number;
+use crate::row::FORESAIL;
 
 const NOTE: &str = "Each HPA point is one CPU target; further down and further left is better. The scale of broken time is logarithmic.";
 

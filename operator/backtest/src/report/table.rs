@@ -4,9 +4,10 @@ use std::fmt::Write;
 
 use crate::advice::duration;
 use crate::baselines::Kind;
-use crate::compare::{Comparison, Row, USUAL_HPA};
+use crate::compare::Comparison;
 use crate::frontier::cost_at;
 use crate::report::{shown, verdict};
+use crate::row::{Row, USUAL_HPA};
 
 /// How the table is drawn.
 #[derive(Clone, Copy, Debug, Default)]
