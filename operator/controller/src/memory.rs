@@ -1,23 +1,20 @@
 //! What is remembered of each policy between two looks at it. Bounded per policy; lost when the process ends, and then
 //! rebuilt from the resource's status and from Prometheus.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
 
 use api::v1alpha1::AutoscalePolicyStatus;
 use autoscaler::Recorded;
-use health::snapshot::{DecisionEntry, PolicyKey};
+use health::snapshot::PolicyKey;
 use jiff::Timestamp;
-use series::Reading;
 use telemetry::metrics::Metrics;
 
-use crate::decide::fits::{Inbox, MetricId};
+use crate::decide::inbox::{Inbox, MetricId};
 use crate::observe::signals::Sources;
-use crate::report::charts::Chart;
+use crate::report::recent::Recent;
 use crate::validate::{Intent, Invalid, Target};
-
-/// Decisions that are kept for the page.
-const DECISIONS: usize = 40;
 
 /// What the spec of a generation means, or all that is wrong with it.
 pub(crate) type Checked = (Option<i64>, Result<Arc<Intent>, Vec<Invalid>>);
@@ -29,7 +26,8 @@ pub(crate) struct PolicyMemory {
     /// What the spec of a generation means.
     pub(crate) checked: Option<Checked>,
     pub(crate) sources: Option<Sources>,
-    pub(crate) signals: HashMap<String, SignalMemory>,
+    /// When the next look is planned.
+    pub(crate) planned: Option<Instant>,
     /// The generation that the autoscaler was set up for.
     pub(crate) set_up_for: Option<i64>,
     /// The workload over time.
@@ -45,54 +43,9 @@ pub(crate) struct PolicyMemory {
     /// The word of the last Ready event, so that each change is announced once.
     pub(crate) announced: HashMap<&'static str, String>,
     pub(crate) metrics: telemetry::metrics::PolicyMetrics,
-    pub(crate) ready_chart: Chart,
-    pub(crate) desired_chart: Chart,
-    pub(crate) decisions: VecDeque<DecisionEntry>,
+    /// What people are shown of the last day.
+    pub(crate) recent: Recent,
     pub(crate) target: Option<Target>,
-}
-
-/// What is expected for a moment, in the signal's unit.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct PendingForecast {
-    /// As likely to be above as below.
-    pub(crate) median: f64,
-    /// The bound that a decision was made for.
-    pub(crate) upper: Option<f64>,
-}
-
-/// What the page shows of one signal.
-#[derive(Default)]
-pub(crate) struct SignalMemory {
-    pub(crate) chart: Chart,
-    pub(crate) capacity: Chart,
-    pub(crate) hindcast: Chart,
-    /// Forecasts for later, so that what was expected can be shown beside what came.
-    pending: VecDeque<(Timestamp, PendingForecast)>,
-    /// What had been expected for now.
-    pub(crate) due: Option<PendingForecast>,
-}
-
-impl SignalMemory {
-    /// Draws a fresh reading.
-    pub(crate) fn note(&mut self, reading: &Reading) {
-        if let Reading::Fresh(sample) = reading {
-            self.chart.note(sample.time(), sample.value());
-        }
-    }
-
-    /// Remembers what is expected for `at`, and shows what had been expected for now.
-    pub(crate) fn expect(&mut self, now: Timestamp, at: Timestamp, forecast: Option<PendingForecast>) {
-        self.pending.extend(forecast.map(|forecast| (at, forecast)));
-        while let Some((due, forecast)) = self.pending.front().copied().filter(|(due, _)| *due <= now) {
-            self.hindcast.note(due, forecast.median);
-            self.due = Some(forecast);
-            self.pending.pop_front();
-        }
-        // A lead time of hours at 15 s would grow long; every slot of the chart needs one value only.
-        while self.pending.len() > 1_600 {
-            self.pending.pop_front();
-        }
-    }
 }
 
 impl PolicyMemory {
@@ -103,7 +56,7 @@ impl PolicyMemory {
             uid,
             checked: None,
             sources: None,
-            signals: HashMap::new(),
+            planned: None,
             set_up_for: None,
             autoscaler: None,
             inbox: Inbox::default(),
@@ -111,9 +64,7 @@ impl PolicyMemory {
             profile_written: None,
             written: None,
             announced: HashMap::new(),
-            ready_chart: Chart::default(),
-            desired_chart: Chart::default(),
-            decisions: VecDeque::new(),
+            recent: Recent::default(),
             target: None,
         }
     }
@@ -125,12 +76,6 @@ impl PolicyMemory {
         }
         self.announced.insert(subject, text.to_owned());
         true
-    }
-
-    /// Puts a decision on the page's time line, newest first.
-    pub(crate) fn remember(&mut self, entry: DecisionEntry) {
-        self.decisions.push_front(entry);
-        self.decisions.truncate(DECISIONS);
     }
 }
 
@@ -186,25 +131,5 @@ impl Memory {
         let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
         let gone: Vec<String> = all.keys().filter(|uid| !alive(uid)).cloned().collect();
         gone.iter().filter_map(|uid| all.remove(uid)).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
-
-    #[test]
-    fn what_was_expected_is_shown_when_it_is_due() {
-        let mut signal = SignalMemory::default();
-        let forecast = PendingForecast { median: 7.0, upper: Some(9.0) };
-        signal.expect(at(0), at(600), Some(forecast));
-        assert!(signal.hindcast.series().is_none());
-        signal.expect(at(600), at(1_200), None);
-        assert_eq!(signal.hindcast.series().unwrap().last().map(|(_, v)| v), Some(7.0));
-        assert_eq!(signal.due, Some(forecast));
     }
 }

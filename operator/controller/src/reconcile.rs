@@ -21,7 +21,7 @@ use crate::actuate::protect::protect;
 use crate::actuate::target::Scale;
 use crate::actuate::{Actuation, Skip, actuate};
 use crate::context::Context;
-use crate::decide::{decide, expect, set_up};
+use crate::decide::{decide, set_up};
 use crate::error::Refusal;
 use crate::memory::PolicyMemory;
 use crate::observe::calendars;
@@ -59,14 +59,21 @@ pub(crate) async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Re
         replicas.wanted = Empty,
     );
     let memory = context.memory.of(&uid, &key, &context.metrics);
-    async {
+    let next = async {
         let mut memory = memory.lock().await;
+        // A look before its turn is one that a change asked for.
+        if let Some(late) = memory.planned.take().and_then(|planned| begun.checked_duration_since(planned)) {
+            context.metrics.decision_delay.observe(late.as_secs_f64());
+        }
         look(&context, &mut memory, &object, &uid, begun).await;
+        let next = context.until_next(&uid, Timestamp::now());
+        memory.planned = Some(Instant::now() + next);
+        next
     }
     .instrument(span)
     .await;
     context.metrics.reconciled("AutoscalePolicy", Ended::Success, begun.elapsed().as_secs_f64());
-    Ok(Action::requeue(context.until_next(&uid, Timestamp::now())))
+    Ok(Action::requeue(next))
 }
 
 async fn look(context: &Context, memory: &mut PolicyMemory, object: &Guarded, uid: &str, begun: Instant) {
@@ -227,7 +234,7 @@ async fn evaluate(
     };
     memory.sources = Some(maker.make(&namespace, intent, look.generation, memory.sources.take()).await);
     set_up(context, memory, intent, look.generation);
-    let Observed { mut inputs, pods, notes: seen } =
+    let Observed { mut inputs, notes: seen } =
         observe(context, memory, intent, &scale, now).instrument(tracing::info_span!("read")).await;
     notes.extend(seen);
     let calendars = context.calendars.borrow().clone();
@@ -243,7 +250,6 @@ async fn evaluate(
     let deciding = Instant::now();
     let decided = decide(context, memory, &inputs, now)?;
     context.metrics.step(Step::Decide, deciding.elapsed().as_secs_f64());
-    expect(memory, intent, &decided);
     let actuation = carry_out(context, memory, intent, &scale, &decided, now).await;
     let autoscaler::Decided { record, plan, forecasts } = decided;
     let sentence = sentence(&record.recommendation);
@@ -251,7 +257,7 @@ async fn evaluate(
         context.budget.take(now, applied.to().saturating_sub(applied.from()));
         tracing::info!(policy = %memory.key, from = applied.from(), to = applied.to(), "scaled: {sentence}");
     }
-    Ok(Decided { record, plan, forecasts, actuation, pods, sentence, notes })
+    Ok(Decided { record, plan, forecasts, actuation, sentence, notes })
 }
 
 /// The target's scale, where it is this policy's to drive.

@@ -337,6 +337,7 @@ fn use_all(metrics: &Metrics, keep: &mut Vec<Box<dyn std::any::Any>>, round: u32
     receiver.queue(1);
     keep.push(Box::new(receiver));
     metrics.health_delay.observe(0.02);
+    metrics.decision_delay.observe(0.02);
     metrics.api_request("get", "scale", Some(200), 0.01);
     metrics.source_request("prometheus", "success", 0.02);
     metrics.source_circuits.get_or_create(&SourceKindLabels { source: "prometheus" }).set(0);

@@ -22,6 +22,8 @@ use crate::cli;
 use crate::cluster::Cluster;
 use crate::health_routes;
 
+/// Where the runbooks of alerts are.
+pub(crate) const RUNBOOKS: &str = "https://github.com/foresail/foresail/blob/main/docs/runbooks";
 /// For notifications that are due at the end.
 const FLUSH: Duration = Duration::from_secs(5);
 
@@ -75,7 +77,7 @@ pub(crate) struct Args {
     #[arg(
         long,
         value_name = "URL",
-        default_value = "https://github.com/foresail/foresail/blob/main/docs/runbooks"
+        default_value = RUNBOOKS
     )]
     runbook_url: String,
     /// Export metric series for each policy
@@ -196,17 +198,9 @@ async fn operate(args: Args, metrics: Metrics) -> anyhow::Result<()> {
     let (leadership, leads) = watch::channel(Leadership::default());
     let stop = CancellationToken::new();
     let own_namespace = args.leader_election_namespace.clone().unwrap_or(namespace);
-    let watched = monitoring::Settings {
-        instance: instance.clone(),
-        namespaces: args.namespaces.clone(),
-        own_namespace: own_namespace.clone(),
-        prometheus_url: args.prometheus_url.clone(),
-        runbooks: args.runbook_url.clone(),
-        share: args.leader_election,
-    };
-    let (handles, guarded) = monitoring::start(
+    let (handles, monitored) = monitoring::start(
         client.clone(),
-        watched,
+        monitoring_settings(&args, &instance, &own_namespace),
         metrics.clone(),
         snapshot.clone(),
         health_routes::leads(leads.clone()),
@@ -242,7 +236,38 @@ async fn operate(args: Args, metrics: Metrics) -> anyhow::Result<()> {
         lease,
         beat: Arc::new(move || heartbeat.beat()),
     };
-    let settings = controller::Settings {
+    let settings = controller_settings(&args, instance, own_namespace);
+    let mut controlled = tokio::spawn(controller::run(wiring, settings, stop.clone()));
+
+    let failed = tokio::select! {
+        signal = signaled() => { tracing::info!(signal, "asked to end"); None }
+        ended = &mut controlled => Some(ended),
+    };
+    if let Some(ended) = failed {
+        ended.context("the controller failed")?;
+        anyhow::bail!("the controller ended by itself");
+    }
+    let announced = Instant::now();
+    end(&args, &web, &stop, controlled, monitored).await;
+    drain(&args, announced, leave, served).await;
+    ready.abort();
+    told.abort();
+    Ok(())
+}
+
+fn monitoring_settings(args: &Args, instance: &str, own_namespace: &str) -> monitoring::Settings {
+    monitoring::Settings {
+        instance: instance.to_owned(),
+        namespaces: args.namespaces.clone(),
+        own_namespace: own_namespace.to_owned(),
+        prometheus_url: args.prometheus_url.clone(),
+        runbooks: args.runbook_url.clone(),
+        share: args.leader_election,
+    }
+}
+
+fn controller_settings(args: &Args, instance: String, own_namespace: String) -> controller::Settings {
+    controller::Settings {
         prometheus_url: args.prometheus_url.clone(),
         namespaces: args.namespaces.clone(),
         interval: args.interval.max(Duration::from_secs(1)),
@@ -256,19 +281,16 @@ async fn operate(args: Args, metrics: Metrics) -> anyhow::Result<()> {
             limit: args.record_limit << 20,
         }),
         ..controller::Settings::new(instance)
-    };
-    let mut controlled = tokio::spawn(controller::run(wiring, settings, stop.clone()));
-
-    let failed = tokio::select! {
-        signal = signaled() => { tracing::info!(signal, "asked to end"); None }
-        ended = &mut controlled => Some(ended),
-    };
-    if let Some(ended) = failed {
-        ended.context("the controller failed")?;
-        anyhow::bail!("the controller ended by itself");
     }
-    let announced = Instant::now();
-    end(&args, &web, &stop, controlled, guarded).await;
+}
+
+/// Serves until proxies have learned that this instance ends, and then what was begun.
+async fn drain(
+    args: &Args,
+    announced: Instant,
+    leave: CancellationToken,
+    served: tokio::task::JoinHandle<std::io::Result<()>>,
+) {
     // Proxies learn of it by and by; until then requests come, and are served.
     tokio::time::sleep(args.shutdown_delay.saturating_sub(announced.elapsed())).await;
     tracing::info!(
@@ -282,9 +304,6 @@ async fn operate(args: Args, metrics: Metrics) -> anyhow::Result<()> {
         tracing::warn!("some connections are still open");
     }
     tracing::info!(phase = "draining", seconds = begun.elapsed().as_secs_f64(), "phase of shutdown ended");
-    ready.abort();
-    told.abort();
-    Ok(())
 }
 
 /// Readiness first, then the work under way and the leadership, each phase with its duration.
@@ -293,7 +312,7 @@ async fn end(
     web: &web::Web,
     stop: &CancellationToken,
     controlled: tokio::task::JoinHandle<()>,
-    guarded: tokio::task::JoinHandle<()>,
+    monitored: tokio::task::JoinHandle<()>,
 ) {
     let grace = args.shutdown_timeout;
     let announced = Maintenance {
@@ -315,7 +334,7 @@ async fn end(
         },
         signal = signaled() => tracing::warn!(signal, "asked again; work under way is abandoned"),
     }
-    if tokio::time::timeout(FLUSH + Duration::from_secs(1), guarded).await.is_err() {
+    if tokio::time::timeout(FLUSH + Duration::from_secs(1), monitored).await.is_err() {
         tracing::warn!("some notifications weren't sent; the next leader sends them");
     }
 }

@@ -2,7 +2,6 @@
 //! simulated cluster, faster than real time. What comes in: a speed and an address for the page. What goes out: a live
 //! view, and the comparison with the HPA at the end. Knows no Kubernetes, and no network but the page's own port.
 
-mod meter;
 mod page;
 mod reckoning;
 mod screen;
@@ -24,12 +23,11 @@ use indicatif::ProgressBar;
 use telemetry::metrics::Metrics;
 use tokio::sync::watch;
 
-use self::meter::Meter;
 use self::page::Page;
 use self::reckoning::Reckoning;
 use self::screen::Screen;
 use self::script::Script;
-use self::stage::{Moment, PROTECTION, Stage};
+use self::stage::{Moment, Stage};
 use crate::cli;
 
 /// What the user asked for.
@@ -67,11 +65,12 @@ pub(crate) fn play(wishes: &Wishes) -> anyhow::Result<ExitCode> {
         None => None,
     };
     let url = served.as_ref().map(|(address, _)| format!("http://{address}/"));
-    let audience = Audience { sender: &sender, meter: Meter::new(metrics), url: url.as_deref(), stop: &stop };
+    let audience = Audience { sender: &sender, metrics, url: url.as_deref(), stop: &stop };
     if let Some(outcome) = perform(wishes, &script, &stage, audience) {
         let comparison = stage.comparison();
         sender.send_modify(|snapshot| page::conclude(snapshot, &comparison));
-        epilogue(&comparison, &Reckoning::new(&script, &outcome, stage.hpa()), url.as_deref(), &stop);
+        let reckoning = Reckoning::new(&script, &outcome, stage.hpa());
+        epilogue(&comparison, &reckoning.text(stage.protection()), url.as_deref(), &stop);
     }
     ended.send_replace(true);
     if let Some((_, task)) = served {
@@ -85,22 +84,22 @@ pub(crate) fn play(wishes: &Wishes) -> anyhow::Result<ExitCode> {
 /// Who watches, and how.
 struct Audience<'a> {
     sender: &'a watch::Sender<Snapshot>,
-    meter: Meter,
+    metrics: Metrics,
     url: Option<&'a str>,
     stop: &'a AtomicBool,
 }
 
 /// The script itself: one moment after the other, at the speed asked for. What came of it, unless somebody left early.
 fn perform(wishes: &Wishes, script: &Script, stage: &Stage, audience: Audience<'_>) -> Option<Outcome> {
-    let Audience { sender, mut meter, url, stop } = audience;
+    let Audience { sender, metrics, url, stop } = audience;
     let terminal = std::io::stdout().is_terminal();
     let mut screen = Screen::new(terminal, wishes.speed, url);
-    let mut page = Page::new(stage, script);
+    let mut page = Page::new(stage, script, metrics);
     let began = Instant::now();
     let mut drawn: Option<Instant> = None;
-    let show = |page: &Page<'_>, screen: &mut Screen, meter: &mut Meter| {
+    let show = |page: &Page, screen: &mut Screen| {
         draw(screen);
-        sender.send_modify(|snapshot| page.show(snapshot, meter));
+        sender.send_modify(|snapshot| page.show(snapshot));
     };
     let outcome = stage.run(&mut |moment: &Moment| {
         if stop.load(Ordering::Relaxed) {
@@ -108,15 +107,14 @@ fn perform(wishes: &Wishes, script: &Script, stage: &Stage, audience: Audience<'
         }
         screen.take(moment, script);
         page.take(moment, script);
-        meter.take(moment);
         if drawn.is_none_or(|at| at.elapsed() >= FRAME) {
-            show(&page, &mut screen, &mut meter);
+            show(&page, &mut screen);
             drawn = Some(Instant::now());
         }
         pause(wishes.speed, began, moment.elapsed, stop);
         true
     });
-    show(&page, &mut screen, &mut meter);
+    show(&page, &mut screen);
     screen.leave();
     outcome
 }
@@ -144,12 +142,12 @@ fn pause(speed: f64, began: Instant, elapsed: Duration, stop: &AtomicBool) {
 }
 
 /// The final comparison; with a page and a terminal, the page stays up until Ctrl-C.
-fn epilogue(comparison: &Comparison, reckoning: &Reckoning, url: Option<&str>, stop: &AtomicBool) {
+fn epilogue(comparison: &Comparison, reckoning: &str, url: Option<&str>, stop: &AtomicBool) {
     let terminal = std::io::stdout().is_terminal();
     let color = terminal && std::env::var_os("NO_COLOR").is_none();
     println!("\nThe day is over. The same day under each way of scaling:\n");
     print!("{}", table(comparison, Paint { color, price: None }));
-    print!("\n{}", reckoning.text(PROTECTION));
+    print!("\n{reckoning}");
     println!("\nYour own history instead of this one: foresail backtest --help");
     if let Some(url) = url.filter(|_| terminal) {
         println!("The page stays at {url} until Ctrl-C.");

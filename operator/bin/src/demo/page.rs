@@ -1,50 +1,50 @@
-//! The demo in the shapes of the page: the same snapshot the controller fills in a cluster.
+//! The demo on the page and in the metrics of production: the simulated decisions go through the operator's own reports,
+//! health checks and alerts. What comes in: one moment after the other. What goes out: a snapshot, and series.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use backtest::{Comparison, Kind};
-use decide::{LimitReason, Record, Source};
+use controller::report::conditions::conditions;
+use controller::report::outcome::Outcome;
+use controller::report::page::{self, Shown};
+use controller::report::recent::Recent;
+use controller::report::series::{self, Counted};
+use controller::validate::Intent;
+use decide::Replicas;
+use health::alert::{self, Alerts};
+use health::check::{self, Settings};
+use health::event::Event;
 use health::snapshot::{
-    AlertPhase, AlertSnapshot, BacktestRow, BacktestSummary, CalendarKind, CalendarWindow, Candidate,
-    ConditionSnapshot, ConditionStatus, DecisionEntry, HealthNode, HealthSnapshot, HealthStatus, LimitEntry,
-    Meta, MetricSnapshot, Mode, NextChange, Outcome, PolicySnapshot, Replicas, Saved, Severity, Snapshot,
-    Standing, Startup, Target,
+    AlertSnapshot, BacktestRow, BacktestSummary, CalendarKind, CalendarWindow, HealthSnapshot, Meta,
+    PolicyKey, PolicySnapshot, Snapshot,
 };
-use jiff::Timestamp;
-use series::{Reading, Series, time};
+use health::{Component, ComponentId, Criticality, Overview, Reason, System};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use probes::{WorkloadState, judge_workload};
+use telemetry::metrics::{ComponentMetrics, Metrics, PolicyMetrics, Step};
 
-use super::meter::Meter;
-use super::script::{PER_REPLICA, SceneKind, Script};
+use super::script::{SceneKind, Script};
 use super::stage::{Moment, Stage};
+use crate::cmd::run::RUNBOOKS;
 
-/// The charts show a day and a half.
-const KEPT: usize = 36 * 60;
-const DECISIONS: usize = 60;
+/// Fewer available replicas than this share is down, as a HealthCheck has it that says nothing.
+const MIN_AVAILABLE: f64 = 0.5;
 
 /// What the page shows of the demo.
-pub(super) struct Page<'a> {
-    stage: &'a Stage,
-    recent: Series,
-    capacity: Series,
-    hindcast: Series,
-    ready: Series,
-    desired: Series,
-    decisions: Vec<DecisionEntry>,
-    conditions: Vec<ConditionSnapshot>,
-    alerts: Vec<AlertSnapshot>,
+pub(super) struct Page {
+    key: PolicyKey,
+    intent: Intent,
+    recent: Recent,
+    conditions: Vec<Condition>,
+    system: System,
+    overview: Arc<Overview>,
+    alerts: Alerts,
     calendar: Arc<Vec<CalendarWindow>>,
-    saved: f64,
-    last: Option<Seen>,
-}
-
-/// What is kept of the newest moment.
-struct Seen {
-    now: Timestamp,
-    record: Record,
-    forecast: Option<Arc<series::Forecast>>,
-    replicas: Replicas,
-    outage: bool,
-    crash: bool,
+    policy: Option<PolicySnapshot>,
+    metrics: Metrics,
+    policy_metrics: PolicyMetrics,
+    component_metrics: Vec<(ComponentId, ComponentMetrics)>,
 }
 
 /// About the process, as the page's head shows it.
@@ -77,379 +77,154 @@ pub(super) fn conclude(snapshot: &mut Snapshot, comparison: &Comparison) {
     }
 }
 
-impl<'a> Page<'a> {
-    pub(super) fn new(stage: &'a Stage, script: &Script) -> Self {
+impl Page {
+    pub(super) fn new(stage: &Stage, script: &Script, metrics: Metrics) -> Self {
+        metrics.build(env!("CARGO_PKG_VERSION"), "demo", env!("CARGO_PKG_RUST_VERSION"));
+        metrics.leader.set(1);
+        metrics.shard_policies.set(1);
+        let key = stage.key().clone();
         let calendar = script.calendar.iter().map(|w| CalendarWindow {
             calendar: "shop/sales".to_owned(),
             name: w.name.clone(),
             kind: CalendarKind::Scaling,
             start: w.from,
             end: w.to,
-            effect: format!("at least {} replicas of shop/checkout", w.min_replicas.unwrap_or(0)),
+            effect: format!("at least {} replicas of {key}", w.min_replicas.unwrap_or(0)),
         });
-        let recent = stage.yesterday();
-        let blank = || {
-            let gaps = vec![f64::NAN; recent.len()];
-            Series::new(recent.start(), recent.step(), gaps).unwrap_or_else(|_| recent.clone())
-        };
+        let mut system = System::new();
+        let components = ["checkout", "prometheus"].map(component);
+        let component_metrics = components.iter().map(|c| {
+            let handle = metrics.component(c.id.namespace(), c.id.name());
+            (c.id.clone(), handle)
+        });
+        let component_metrics = component_metrics.collect();
+        system.define(components, stage.start());
+        let mut recent = Recent::default();
+        recent.seed(stage.metric(), &stage.yesterday());
         Self {
-            stage,
-            capacity: blank(),
-            hindcast: blank(),
-            ready: blank(),
-            desired: blank(),
-            recent,
-            decisions: Vec::new(),
-            conditions: Vec::new(),
-            alerts: Vec::new(),
             calendar: Arc::new(calendar.collect()),
-            saved: 0.0,
-            last: None,
+            policy_metrics: metrics.policy(key.namespace.clone(), key.name.clone()),
+            key,
+            intent: stage.intent().clone(),
+            recent,
+            conditions: Vec::new(),
+            system,
+            overview: Arc::new(Overview::empty(stage.start())),
+            alerts: Alerts::new(RUNBOOKS),
+            policy: None,
+            metrics,
+            component_metrics,
         }
     }
 
-    /// Takes a moment in.
+    /// Takes a moment in, as the operator reports a decision.
     pub(super) fn take(&mut self, moment: &Moment, script: &Script) {
-        let Some(record) = moment.record.clone() else { return };
-        // A slot for each whole minute; the chart's grid is the recording's.
-        while self.recent.end() <= moment.now {
-            let observed = moment.ours.observed;
-            self.recent.push(observed);
-            self.capacity.push(Some(f64::from(moment.ours.ready) * PER_REPLICA));
-            self.hindcast.push(moment.foreseen.0);
-            self.ready.push(Some(f64::from(moment.ours.ready)));
-            self.desired.push(Some(f64::from(moment.ours.desired)));
-        }
-        for series in
-            [&mut self.recent, &mut self.capacity, &mut self.hindcast, &mut self.ready, &mut self.desired]
-        {
-            series.keep_last(KEPT);
-        }
-        if moment.ours.scored {
-            let fewer = f64::from(self.stage.peak()) - f64::from(moment.ours.current);
-            self.saved += fewer * 15.0 / 3_600.0;
-        }
-        let going_on = |kind| script.at(moment.elapsed).any(|s| s.kind == kind);
-        let (outage, crash) = (going_on(SceneKind::Outage), going_on(SceneKind::Crash));
-        self.note(&record);
-        self.judge(&record, moment.now);
-        self.alert(moment.now, "MetricAbsent", outage, "requests has no fresh value; replicas are held");
-        self.alert(moment.now, "PodsNotStarting", crash, "new pods crash-loop; no more of them are added");
-        let r = &record.recommendation;
-        let replicas = Replicas {
-            current: moment.ours.desired,
-            ready: moment.ours.ready,
-            desired: r.target,
-            min: r.effective_min,
-            max: r.effective_max,
+        let decided = moment.reported();
+        self.recent.take(&decided, None);
+        let outcome = Outcome::Decided(Box::new(decided));
+        self.conditions = conditions(&self.conditions, &outcome, None, moment.now);
+        let counted = Counted {
+            recent: &self.recent,
+            savings: Some(&moment.savings),
+            selection: Some(&moment.selection),
+            seconds: moment.took.as_secs_f64(),
         };
-        let forecast = moment.forecast.clone();
-        self.last = Some(Seen { now: moment.now, record, forecast, replicas, outage, crash });
+        self.metrics.step(Step::Decide, moment.took.as_secs_f64());
+        series::conditions(&self.policy_metrics, &self.conditions);
+        series::outcome(&self.policy_metrics, &self.intent, &counted, &outcome, None);
+        let Outcome::Decided(decided) = outcome else { return };
+        let shown = Shown {
+            key: &self.key,
+            intent: &self.intent,
+            recent: &self.recent,
+            savings: Some(&moment.savings),
+        };
+        let next_change = page::next_change(&decided);
+        let policy = page::decided(&shown, &decided, &self.conditions, next_change.as_ref(), None);
+        self.probe(moment, script);
+        let mut found = alert::components(&self.overview);
+        found.extend(alert::policy(&alert::facts(&policy, false, moment.now)));
+        self.alerts.step(found, moment.now);
+        self.policy = Some(policy);
     }
 
-    /// A line on the time line, where something was done, or held for a new reason.
-    fn note(&mut self, record: &Record) {
-        let r = &record.recommendation;
-        let outcome = if r.target != r.current {
-            Outcome::Scaled
-        } else if r.uncapped != r.target {
-            Outcome::Held
+    /// What the health checks of the shop find.
+    fn probe(&mut self, moment: &Moment, script: &Script) {
+        let workload =
+            judge_workload(&state(moment.decided.record.observation.replicas), MIN_AVAILABLE, Duration::ZERO);
+        let gone = script.at(moment.elapsed).any(|s| s.kind == SceneKind::Outage);
+        let prometheus = if gone {
+            check::Outcome::fail(Reason::Refused, "connection refused", Duration::ZERO)
         } else {
-            return;
+            check::Outcome::pass(Duration::ZERO)
         };
-        let limits: Vec<LimitEntry> = r
-            .limits
-            .iter()
-            .map(|l| LimitEntry { reason: l.reason.to_string(), message: l.message.clone() })
-            .collect();
-        // As in the controller: only a reason that wasn't told yet is news.
-        let same = self.decisions.first().is_some_and(|last| {
-            let told = |limit: &LimitEntry| last.limits.iter().any(|l| l.reason == limit.reason);
-            last.outcome == outcome && last.to == r.target && limits.iter().all(told)
-        });
-        if same && outcome == Outcome::Held {
-            return;
+        for ((id, _), outcome) in self.component_metrics.iter().zip([workload, prometheus]) {
+            self.system.observe(id, outcome, moment.now, false);
         }
-        let entry = DecisionEntry {
-            at: record.now,
-            outcome,
-            from: r.current,
-            to: r.target,
-            driver: driver(record),
-            message: decide::line(record),
-            limits,
-            trace_id: None,
-        };
-        self.decisions.insert(0, entry);
-        self.decisions.truncate(DECISIONS);
-    }
-
-    /// The conditions of the resource, each since it last changed.
-    fn judge(&mut self, record: &Record, now: Timestamp) {
-        let r = &record.recommendation;
-        let held = r.limits.iter().find(|l| matches!(l.reason, LimitReason::PodsNotStarting));
-        let missing = record.observation.metrics.iter().find_map(|m| m.reading.absence());
-        let limited = r.limits.iter().find(|_| r.is_limited());
-        let verdicts = [
-            ("Ready", missing.is_none() && held.is_none(), "Scaling", "Decisions are made and carried out"),
-            ("AbleToScale", held.is_none(), "ReadyForNewScale", "The target can be scaled"),
-            ("ScalingActive", true, "ValidMetricFound", "Replicas follow the load"),
-            ("ScalingLimited", limited.is_some(), "DesiredWithinRange", "Nothing is in the way"),
-            ("ForecastActive", r.is_forecast_active(), "Trusted", "The forecast takes part"),
-            ("DataFresh", missing.is_none(), "Fresh", "Every metric is fresh"),
-        ];
-        let before = std::mem::take(&mut self.conditions);
-        for (kind, holds, reason, message) in verdicts {
-            let (reason, message) = match kind {
-                "DataFresh" | "Ready" if missing.is_some() => {
-                    missing.as_ref().map(|m| (m.reason.to_string(), m.message.clone())).unwrap_or_default()
-                }
-                "AbleToScale" | "Ready" if held.is_some() => {
-                    held.map(|l| (l.reason.to_string(), l.message.clone())).unwrap_or_default()
-                }
-                "ScalingLimited" if limited.is_some() => {
-                    limited.map(|l| (l.reason.to_string(), l.message.clone())).unwrap_or_default()
-                }
-                "ForecastActive" if !holds => {
-                    (r.strategy_reason.to_string(), "The forecast is left out".to_owned())
-                }
-                _ => (reason.to_owned(), message.to_owned()),
-            };
-            let status = if holds { ConditionStatus::True } else { ConditionStatus::False };
-            let since = before.iter().find(|c| c.kind == kind && c.status == status).map_or(now, |c| c.since);
-            self.conditions.push(ConditionSnapshot { kind: kind.to_owned(), status, reason, message, since });
-        }
-    }
-
-    fn alert(&mut self, now: Timestamp, name: &str, holds: bool, summary: &str) {
-        let known = self.alerts.iter_mut().find(|a| a.alert == name && a.resolved.is_none());
-        match (known, holds) {
-            (Some(alert), false) => {
-                alert.state = AlertPhase::Resolved;
-                alert.resolved = Some(now);
+        let (overview, events) = self.system.overview("demo", &[], |_| None, moment.now);
+        for event in &events {
+            let (Event::Transition { id, .. } | Event::Flapping { id, .. }) = event;
+            let handle = self.component_metrics.iter().find(|(known, _)| known == id);
+            if let (Some(view), Some((_, handle))) = (overview.component(id), handle) {
+                let changed =
+                    matches!(event, Event::Transition { .. }).then(|| moment.now.as_second() as f64);
+                handle.status(view.status.as_str(), view.view.flapping, changed);
             }
-            (None, true) => self.alerts.insert(
-                0,
-                AlertSnapshot {
-                    id: format!("{name}-{}", now.as_second()),
-                    alert: name.to_owned(),
-                    severity: Severity::Warning,
-                    state: AlertPhase::Firing,
-                    subject: "policy shop/checkout".to_owned(),
-                    summary: summary.to_owned(),
-                    description: String::new(),
-                    runbook_url: String::new(),
-                    since: now,
-                    resolved: None,
-                    consequences: Vec::new(),
-                    deliveries: Vec::new(),
-                    trace_id: None,
-                },
-            ),
-            _ => {}
         }
+        self.overview = Arc::new(overview);
     }
 
-    /// Writes the newest state into the snapshot that the page is served from, and into the metrics.
-    pub(super) fn show(&self, snapshot: &mut Snapshot, meter: &mut Meter) {
-        let Some(seen) = &self.last else { return };
-        Arc::make_mut(&mut snapshot.meta).data_time = seen.now;
-        snapshot.health = Arc::new(self.health(seen));
-        if *snapshot.alerts != self.alerts {
-            snapshot.alerts = Arc::new(self.alerts.clone());
+    /// Writes the newest state into the snapshot that the page is served from.
+    pub(super) fn show(&self, snapshot: &mut Snapshot) {
+        let Some(policy) = &self.policy else { return };
+        Arc::make_mut(&mut snapshot.meta).data_time = policy.updated;
+        snapshot.health = Arc::new(HealthSnapshot::of(&self.overview));
+        let alerts: Vec<AlertSnapshot> =
+            self.alerts.all().into_iter().map(|a| AlertSnapshot::of(a, Vec::new())).collect();
+        for rule in alert::BuiltIn::ALL {
+            let firing = self.alerts.firing().filter(|a| a.name == rule.as_str()).count();
+            self.metrics.alerts_firing(rule.as_str(), severity(rule.defaults().0), firing);
+        }
+        if *snapshot.alerts != alerts {
+            snapshot.alerts = Arc::new(alerts);
         }
         if !Arc::ptr_eq(&snapshot.calendar, &self.calendar) {
             snapshot.calendar = Arc::clone(&self.calendar);
         }
-        let policy = self.policy(seen);
-        meter.show(&policy, &snapshot.health, seen.now);
-        meter.alerts(&self.alerts);
-        snapshot.put(policy);
-    }
-
-    fn policy(&self, seen: &Seen) -> PolicySnapshot {
-        let r = &seen.record.recommendation;
-        let startup = seen.record.observation.startup;
-        PolicySnapshot {
-            namespace: Arc::from("shop"),
-            name: Arc::from("checkout"),
-            target: Target {
-                api_version: "apps/v1".to_owned(),
-                kind: "Deployment".to_owned(),
-                name: "checkout".to_owned(),
-            },
-            mode: Mode::Auto,
-            paused: None,
-            replicas: seen.replicas,
-            need: r.data_fresh.then(|| f64::from(r.uncapped)),
-            driver: driver(&seen.record),
-            reason: decide::line(&seen.record),
-            conditions: self.conditions.clone(),
-            metrics: vec![self.metric(seen)],
-            ready_replicas: Some(self.ready.clone()),
-            desired_replicas: Some(self.desired.clone()),
-            decisions: self.decisions.clone(),
-            next_change: next_change(seen),
-            startup: startup
-                .p95
-                .map(|p95| Startup { p95_seconds: p95.as_secs_f64(), samples: startup.samples }),
-            lead_time_seconds: r.lead.as_secs() as u32,
-            saved: Some(Saved {
-                replica_hours: self.saved,
-                against: format!("{} replicas all day", self.stage.peak()),
-                since: self.stage.start(),
-            }),
-            backtest: None,
-            updated: seen.now,
-            trace_id: None,
-        }
-    }
-
-    fn metric(&self, seen: &Seen) -> MetricSnapshot {
-        let record = &seen.record;
-        let r = &record.recommendation;
-        let reading = record.observation.metrics.first().map(|m| &m.reading);
-        let sample = match reading {
-            Some(Reading::Fresh(sample) | Reading::Stale { sample, .. }) => Some(*sample),
-            _ => None,
-        };
-        MetricSnapshot {
-            name: Arc::from("requests"),
-            query: "sum(rate(http_requests_total{app=\"checkout\"}[1m]))".to_owned(),
-            unit: "requests/s".to_owned(),
-            target: PER_REPLICA,
-            value: reading.and_then(Reading::fresh),
-            age_seconds: sample.map(|s| time::since(seen.now, s.time()).as_secs_f64()),
-            absence: reading.and_then(Reading::absence),
-            candidates: r
-                .candidates
-                .iter()
-                .filter_map(|c| {
-                    Some(Candidate {
-                        kind: kind(c.source).to_owned(),
-                        replicas: f64::from(c.replicas?),
-                        message: c.message.clone(),
-                        wins: c.counts() && c.source == r.driver.source && c.metric == r.driver.metric,
-                    })
-                })
-                .collect(),
-            recent: Some(self.recent.clone()),
-            capacity: Some(self.capacity.clone()),
-            hindcast: Some(self.hindcast.clone()),
-            forecast: seen.forecast.as_deref().cloned(),
-            standing: self.standing(seen),
-        }
-    }
-
-    fn standing(&self, seen: &Seen) -> Option<Standing> {
-        let standing = self.stage.standing(seen.now)?;
-        let r = &seen.record.recommendation;
-        let score = autoscaler::score_at(&standing, r.lead);
-        let active = r.is_forecast_active();
-        Some(Standing {
-            active,
-            reason: if active { "Active".to_owned() } else { r.strategy_reason.to_string() },
-            message: standing.chosen_because.clone(),
-            model: standing.model.clone(),
-            error_ratio: score.map(|s| s.versus_last_value.max(s.versus_yesterday)),
-            coverage: score.map(|s| s.coverage_95),
-            coverage_target: score.map(|_| 0.95),
-            seasons_seconds: standing.seasons.iter().map(|s| s.period.as_secs()).collect(),
-            history_seconds: standing.history.as_secs(),
-            level_shift: standing.level_shift,
-        })
-    }
-
-    fn health(&self, seen: &Seen) -> HealthSnapshot {
-        let status = |bad: bool, how: HealthStatus| if bad { how } else { HealthStatus::Pass };
-        let prometheus = status(seen.outage, HealthStatus::Fail);
-        let checkout = status(seen.crash, HealthStatus::Warn);
-        let alert = |name: &str| self.alerts.iter().find(|a| a.alert == name);
-        let since =
-            |name: &str| alert(name).map(|a| a.resolved.unwrap_or(a.since)).or(Some(self.stage.start()));
-        let node =
-            |id: &str, title: &str, kind: &str, status, since, output: &str, depends_on: Vec<String>| {
-                HealthNode {
-                    id: format!("shop/{id}"),
-                    title: title.to_owned(),
-                    groups: vec!["shop".to_owned()],
-                    kind: kind.to_owned(),
-                    status,
-                    pending: false,
-                    flapping: false,
-                    since,
-                    output: output.to_owned(),
-                    critical: false,
-                    depends_on,
-                    causes: Vec::new(),
-                    latency_ms: None,
-                    latencies_ms: Vec::new(),
-                    uptime: Vec::new(),
-                    votes: None,
-                    transitions: Vec::new(),
-                }
-            };
-        HealthSnapshot {
-            status: prometheus.max(checkout),
-            nodes: vec![
-                node(
-                    "checkout",
-                    "checkout",
-                    "workload",
-                    checkout,
-                    since("PodsNotStarting"),
-                    if seen.crash { "new pods crash-loop" } else { "all pods are ready or on their way" },
-                    Vec::new(),
-                ),
-                node(
-                    "prometheus",
-                    "Prometheus",
-                    "http",
-                    prometheus,
-                    since("MetricAbsent"),
-                    if seen.outage { "connection refused" } else { "ready" },
-                    Vec::new(),
-                ),
-            ],
-            groups: Vec::new(),
-        }
+        snapshot.put(policy.clone());
     }
 }
 
-fn driver(record: &Record) -> String {
-    let driver = &record.recommendation.driver;
-    match &driver.metric {
-        Some(metric) => format!("{metric} ({})", kind(driver.source)),
-        None => driver.source.to_string(),
+fn component(name: &str) -> Component {
+    Component {
+        id: ComponentId::new("shop", name),
+        kind: if name == "prometheus" { "http" } else { "workload" }.to_owned(),
+        // A tick of the demo is 15 s.
+        settings: Settings { interval: Duration::from_secs(15), ..Settings::default() },
+        criticality: Criticality::Critical,
+        depends_on: Vec::new(),
+        groups: vec!["shop".to_owned()],
+        labels: std::collections::BTreeMap::new(),
     }
 }
 
-/// The page's word for a step of the decision.
-fn kind(source: Source) -> &'static str {
-    match source {
-        Source::Predictive | Source::Keep => "predictive",
-        Source::Calendar => "calendar",
-        Source::Backlog => "backlog",
-        Source::Fallback => "fallback",
-        _ => "reactive",
+/// The Deployment as a check of the kind `workload` sees it.
+fn state(replicas: Replicas) -> WorkloadState {
+    let crashing = (0..replicas.crash_looping).map(|i| format!("checkout-{i}/checkout (CrashLoopBackOff)"));
+    WorkloadState {
+        wanted: replicas.spec as i32,
+        available: replicas.ready as i32,
+        // What is on its way isn't missing: pods of one revision that start.
+        updated: replicas.ready as i32,
+        stuck: None,
+        crashing: crashing.collect(),
     }
 }
 
-/// The first step of the forecast whose need is a twentieth away from the present target.
-fn next_change(seen: &Seen) -> Option<NextChange> {
-    let r = &seen.record.recommendation;
-    let params = r.strategy.forecast?;
-    let forecast = seen.forecast.as_ref()?;
-    let (at, replicas) = forecast
-        .path(params.quantile)
-        .filter(|(at, _)| *at > seen.now)
-        .map(|(at, load)| {
-            let need = (load * params.margin / PER_REPLICA).ceil() as u32;
-            (at, need.clamp(r.effective_min, r.effective_max))
-        })
-        .find(|(_, need)| need.abs_diff(r.target) > r.target / 20)?;
-    let more = replicas > r.target;
-    let at = if more { time::before(at, r.lead).max(seen.now) } else { at };
-    let way = if more { "more" } else { "less" };
-    Some(NextChange { at, replicas, reason: format!("requests are forecast to ask for {way}") })
+fn severity(severity: alert::Severity) -> &'static str {
+    match severity {
+        alert::Severity::Info => "info",
+        alert::Severity::Warning => "warning",
+        alert::Severity::Critical => "critical",
+    }
 }

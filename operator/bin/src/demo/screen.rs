@@ -91,11 +91,11 @@ impl Screen {
         for news in script.news(moment.elapsed, TICK) {
             self.tell(format!("{clock}  ** {news}"));
         }
-        let why = moment.record.as_ref().map(decide::line).unwrap_or_default();
+        let why = decide::line(&moment.decided.record);
         self.tell_change(&clock, moment, &why);
         let step = Duration::from_secs(COLUMN as u64 * 15);
         let ahead = (1..=12u32).filter_map(|i| {
-            moment.forecast.as_ref().and_then(|f| f.at(series::time::after(moment.now, step * i), 0.5))
+            moment.forecast().and_then(|f| f.at(series::time::after(moment.now, step * i), 0.5))
         });
         self.last = Some(Last {
             clock: moment.now.strftime("%a %H:%M").to_string(),
@@ -114,14 +114,15 @@ impl Screen {
         let to = moment.ours.desired;
         let large =
             self.told > 0 && f64::from(to.abs_diff(self.told)) >= (f64::from(self.told) * 0.25).max(4.0);
-        let held = moment.record.as_ref().and_then(|r| {
+        let held = {
             use decide::LimitReason as R;
             let loud =
                 [R::MetricMissing, R::DataJustReturned, R::PodsNotStarting, R::PanicHold, R::UnexplainedDrop];
-            let limit = r.recommendation.limits.iter().find(|l| loud.contains(&l.reason));
-            let missing = (!r.recommendation.data_fresh).then_some(R::MetricMissing);
+            let recommendation = &moment.decided.record.recommendation;
+            let limit = recommendation.limits.iter().find(|l| loud.contains(&l.reason));
+            let missing = (!recommendation.data_fresh).then_some(R::MetricMissing);
             limit.map(|l| l.reason).or(missing)
-        });
+        };
         // The first look at an empty window is nothing to tell.
         let fresh = held.is_some() && held != self.words && self.told > 0;
         if large || fresh {

@@ -8,8 +8,6 @@ use decide::CalendarWindow;
 use jiff::Timestamp;
 use series::{Series, SeriesError, time};
 
-/// The load one replica carries within its promise, in requests a second.
-pub(super) const PER_REPLICA: f64 = 80.0;
 /// Days of traffic known before the demo's day.
 const KNOWN_DAYS: u64 = 14;
 /// Hours of the demo's day that are played.
@@ -252,7 +250,7 @@ mod tests {
         let window = &script.calendar[0];
         let most = script.recording.between(window.from, window.to);
         let peak = most.iter().filter_map(|(_, v)| v).fold(0.0, f64::max);
-        let need = (peak / PER_REPLICA).ceil() as u32;
+        let need = (peak / 80.0).ceil() as u32; // The target of policy.yaml.
         assert!(
             (need..need + need / 4).contains(&window.min_replicas.unwrap()),
             "{need} replicas at the peak"

@@ -1,29 +1,36 @@
 //! The simulated cluster of the demo, with Foresail and an HPA on the same load. What goes out is one [`Moment`] after
 //! the other; what is done with them, and how fast, is somebody else's.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
-use autoscaler::Prepared;
+use anyhow::{Context, bail};
+use api::v1alpha1::AutoscalePolicy;
+use autoscaler::{Prepared, Savings};
 use backtest::{
     Answer, Comparison, Contender, FORESAIL, Foresail, Load, Outcome, Scaler, Setup, Tick, USUAL_HPA, View,
     replay_recorded,
 };
-use decide::{LeadTime, Policy, Record};
+use controller::actuate::{Actuation, Applied, Skip};
+use controller::report::outcome::{Decided, sentence};
+use controller::validate::{self, Intent};
+use decide::{Plan, Selection};
+use health::snapshot::PolicyKey;
 use jiff::Timestamp;
 use series::{Forecast, Series, time};
 
-use super::script::{HOURS, PER_REPLICA, Script};
+use super::script::{HOURS, Script};
 
 /// A pod of a shop takes its time to start.
 const STARTUP: Duration = Duration::from_secs(90);
-/// The share of time the promise is to be kept.
-pub(super) const PROTECTION: f64 = 0.995;
+/// The demo's policy, as a user would apply it.
+const POLICY: &str = include_str!("policy.yaml");
 
 /// The simulated cluster.
 pub(super) struct Stage {
+    key: PolicyKey,
+    intent: Intent,
     setup: Setup,
     load: Load,
     forecasts: Vec<Arc<Prepared>>,
@@ -40,15 +47,42 @@ pub(super) struct Moment {
     /// Foresail's tick.
     pub(super) ours: Tick,
     /// The decision behind it, with everything it was made of.
-    pub(super) record: Option<Record>,
+    pub(super) decided: autoscaler::Decided,
+    /// Replica-hours saved by then.
+    pub(super) savings: Savings,
+    /// Which strategy is selected.
+    pub(super) selection: Selection,
     /// The HPA's tick at the same time.
     pub(super) hpa: Tick,
-    /// The whole forecast that stood then; the record only holds the part that was looked at.
-    pub(super) forecast: Option<Arc<Forecast>>,
-    /// What the forecast that stood one lead time ago expected for now: the median, and the protected upper bound.
-    pub(super) foreseen: (Option<f64>, Option<f64>),
     /// How long the decision took, in real time.
     pub(super) took: Duration,
+}
+
+impl Moment {
+    /// The whole forecast that stood then; the record only holds the part that was looked at.
+    pub(super) fn forecast(&self) -> Option<&Forecast> {
+        self.decided.forecasts.first()?.forecast.as_deref().ok()
+    }
+
+    /// The decision as the operator reports one. In a replay every write succeeds.
+    pub(super) fn reported(&self) -> Decided {
+        let autoscaler::Decided { record, plan, forecasts } = self.decided.clone();
+        let actuation = match plan {
+            Plan::Scale { from, to } => Actuation::Applied(Applied::in_replay(from, to)),
+            Plan::Suggest { to, .. } => Actuation::Skipped(Skip::Suggested(to)),
+            Plan::Hold { .. } => Actuation::Skipped(Skip::Hold),
+        };
+        let sentence = sentence(&record.recommendation);
+        Decided { record, plan, forecasts, actuation, sentence, notes: Vec::new() }
+    }
+}
+
+/// What is told of a decision besides its number.
+struct Told {
+    decided: autoscaler::Decided,
+    savings: Savings,
+    selection: Selection,
+    took: Duration,
 }
 
 /// A replay can't be stopped. Once nobody watches, nothing is decided any more, and the rest of the day passes in a
@@ -56,18 +90,38 @@ pub(super) struct Moment {
 struct Braked<'a> {
     inner: Foresail,
     watching: &'a AtomicBool,
-    took: &'a AtomicU64,
+    told: &'a Mutex<Option<Told>>,
 }
 
 impl Scaler for Braked<'_> {
     fn decide(&mut self, view: &View<'_>, explain: bool) -> Answer {
-        if self.watching.load(Ordering::Relaxed) {
-            let begun = Instant::now();
-            let answer = self.inner.decide(view, explain);
-            self.took.store(begun.elapsed().as_nanos() as u64, Ordering::Relaxed);
-            answer
-        } else {
-            Answer::plain(view.spec)
+        if !self.watching.load(Ordering::Relaxed) {
+            return Answer::plain(view.spec);
+        }
+        let begun = Instant::now();
+        let answer = self.inner.decide(view, explain);
+        let took = begun.elapsed();
+        let told = self.inner.last().map(|decided| Told {
+            decided: decided.clone(),
+            savings: self.inner.savings().clone(),
+            selection: self.inner.selection().clone(),
+            took,
+        });
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = told;
+        answer
+    }
+}
+
+/// The demo's policy, as a user would apply it.
+fn policy() -> anyhow::Result<(PolicyKey, Intent)> {
+    let policy: AutoscalePolicy = serde_saphyr::from_str(POLICY).context("the demo's policy")?;
+    let name = |name: Option<String>| name.unwrap_or_default();
+    let key = PolicyKey::new(name(policy.metadata.namespace), name(policy.metadata.name));
+    match validate::validate(&policy.spec, Duration::from_secs(15)) {
+        Ok(intent) => Ok((key, intent)),
+        Err(found) => {
+            let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+            bail!("the demo's policy: {}", found.join("; "))
         }
     }
 }
@@ -75,14 +129,10 @@ impl Scaler for Braked<'_> {
 impl Stage {
     /// Learns the known weeks and lets the HPA run through the day.
     pub(super) fn build(script: &Script) -> anyhow::Result<Self> {
-        let mut policy = Policy::simple(2, 120, PER_REPLICA);
-        policy.protection = PROTECTION;
-        policy.calendar.clone_from(&script.calendar);
-        policy.lead_time = LeadTime::Measured { until_known: STARTUP * 2 };
-        if let Some(metric) = policy.metrics.first_mut() {
-            "requests".clone_into(&mut metric.name);
-        }
-        let mut setup = Setup::new(policy, STARTUP, 1);
+        let (key, mut intent) = policy()?;
+        intent.policy.calendar.clone_from(&script.calendar);
+        let mut setup = Setup::new(intent.policy.clone(), STARTUP, 1);
+        setup.forecast = intent.forecast.clone();
         setup.world.faults.clone_from(&script.faults);
         setup.world.crash_loops.clone_from(&script.crash_loops);
         setup.variants = true;
@@ -101,48 +151,50 @@ impl Stage {
         let mut scaler = Contender::Hpa(70).scaler(&load, &setup.world);
         let hpa_outcome =
             replay_recorded(&load, &setup.world, &mut *scaler, USUAL_HPA, &mut |tick| hpa.push(tick));
-        Ok(Self { setup, load, forecasts, hpa, hpa_outcome })
+        Ok(Self { key, intent, setup, load, forecasts, hpa, hpa_outcome })
     }
 
     /// Plays the day; ends early where `watch` says no, and then there is no outcome.
     pub(super) fn run(&self, watch: &mut dyn FnMut(&Moment) -> bool) -> Option<Outcome> {
-        let (watching, took) = (AtomicBool::new(true), AtomicU64::new(0));
+        let (watching, told) = (AtomicBool::new(true), Mutex::new(None));
         let policy = self.setup.policy.clone();
         let (settings, world) = (&self.setup.forecast, &self.setup.world);
         let foresail = Foresail::new(&self.load, policy, settings, &self.forecasts, world);
-        let mut scaler = Braked { inner: foresail, watching: &watching, took: &took };
+        let mut scaler = Braked { inner: foresail, watching: &watching, told: &told };
         let mut index = 0;
-        let outcome = replay_recorded(&self.load, &self.setup.world, &mut scaler, FORESAIL, &mut |tick| {
+        let outcome = replay_recorded(&self.load, &self.setup.world, &mut scaler, FORESAIL, &mut |ours| {
             let hpa = self.hpa.get(index).cloned();
             index += 1;
-            if let Some(hpa) = hpa.filter(|_| watching.load(Ordering::Relaxed)) {
-                let took = Duration::from_nanos(took.load(Ordering::Relaxed));
-                watching.store(watch(&self.moment(tick, hpa, took)), Ordering::Relaxed);
+            let told = told.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let (Some(hpa), Some(told)) = (hpa, told) {
+                let Told { decided, savings, selection, took } = told;
+                let now = ours.time;
+                let elapsed = time::since(now, self.load.start());
+                let moment = Moment { elapsed, now, ours, decided, savings, selection, hpa, took };
+                watching.store(watch(&moment), Ordering::Relaxed);
             }
         });
         watching.into_inner().then_some(outcome)
     }
 
-    fn moment(&self, ours: Tick, hpa: Tick, took: Duration) -> Moment {
-        let now = ours.time;
-        let record: Option<Record> = serde_json::from_value(ours.why.record.clone()).ok();
-        let lead = record.as_ref().map_or(STARTUP, |r| r.recommendation.lead);
-        let level = record.as_ref().map_or(PROTECTION, protected_level);
-        let stood = |at: Timestamp| {
-            self.forecasts.first()?.at(at).and_then(|state| state.forecast.as_ref().ok()).cloned()
-        };
-        let before = stood(time::before(now, lead));
-        let foreseen = |level| before.as_ref().and_then(|f| f.at(now, level));
-        Moment {
-            elapsed: time::since(now, self.load.start()),
-            now,
-            forecast: stood(now),
-            foreseen: (foreseen(0.5), foreseen(level)),
-            took,
-            record,
-            ours,
-            hpa,
-        }
+    /// The policy's namespace and name.
+    pub(super) fn key(&self) -> &PolicyKey {
+        &self.key
+    }
+
+    /// What the policy asks for.
+    pub(super) fn intent(&self) -> &Intent {
+        &self.intent
+    }
+
+    /// The name of the policy's only metric.
+    pub(super) fn metric(&self) -> &str {
+        self.intent.signals.first().map_or("", |signal| &signal.name)
+    }
+
+    /// The share of time for which the policy promises enough replicas.
+    pub(super) fn protection(&self) -> f64 {
+        self.intent.policy.protection
     }
 
     /// What the HPA at 70 % made of the day.
@@ -161,24 +213,20 @@ impl Stage {
         self.load.history().between(time::before(end, Duration::from_secs(86_400)), end)
     }
 
-    /// The replicas that the busiest minute of the known weeks needed: what one would run without any autoscaler.
-    pub(super) fn peak(&self) -> u32 {
-        let most = self.load.history().iter().filter_map(|(_, value)| value).fold(0.0, f64::max);
-        (most / PER_REPLICA).ceil() as u32
-    }
-
-    /// The model behind the forecasts at `now`, and how good it is.
-    pub(super) fn standing(&self, now: Timestamp) -> Option<Arc<forecast::Standing>> {
-        self.forecasts.first()?.at(now)?.standing.clone()
-    }
-
     /// The whole day under each way of scaling.
     pub(super) fn comparison(&self) -> Comparison {
         backtest::compare(&self.setup, &self.load, &self.forecasts, &|_| {})
     }
 }
 
-/// The level of the forecast that a decision looked at.
-pub(super) fn protected_level(record: &Record) -> f64 {
-    record.recommendation.strategy.forecast.map_or(record.policy.protection, |f| f.quantile)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_policy_is_valid_and_has_the_metric_that_is_played() {
+        let (key, intent) = policy().unwrap();
+        assert_eq!(key.to_string(), "shop/checkout");
+        assert_eq!((intent.signals.len(), intent.policy.calendar.len()), (1, 0));
+    }
 }

@@ -5,7 +5,7 @@
 //! - Writes only where the target still asks for the replicas that the decision saw: a write by somebody else in
 //!   between is never overwritten.
 //! - Writes only while `leads` says so at that moment.
-//! - [`Applied`] can only come from an answer of the API server.
+//! - [`Applied`] can only come from an answer of the API server, or from a replay, which has none.
 //!
 //! # Errors
 //! A refusal by the API server is an [`Actuation::Refused`] with its words; it isn't retried here but decided anew at
@@ -50,6 +50,11 @@ pub struct Applied {
 }
 
 impl Applied {
+    /// A change in a replay, where every write succeeds.
+    pub fn in_replay(from: u32, to: u32) -> Self {
+        Self { from, to }
+    }
+
     /// Replicas before.
     pub fn from(&self) -> u32 {
         self.from

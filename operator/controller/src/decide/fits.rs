@@ -1,16 +1,17 @@
 //! The heavy work of all policies: reading history and fitting, a few at a time, away from the tasks that decide. What it
 //! comes to waits in the policy's inbox until the next look takes it over: a look never waits for it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use autoscaler::{Done, JobId, Recorded};
+use autoscaler::Recorded;
 use jiff::Timestamp;
 use series::{Absence, AbsenceReason, Aggregate, Sample, Series, resample, time};
 use sources::Source;
 use telemetry::metrics::{Metrics, Outcome};
 use tokio::sync::Semaphore;
 
+use crate::decide::inbox::{Arrival, Inbox, MetricId, put};
 use crate::decide::profiles::Profiles;
 use crate::memory::PolicyMemory;
 
@@ -26,28 +27,6 @@ pub(crate) struct FitPool {
     fits: Arc<Semaphore>,
     reads: Arc<Semaphore>,
     metrics: Metrics,
-}
-
-/// A metric of a policy: its name, and what it is measured by. What comes back for a metric that is measured otherwise by
-/// then is left out.
-pub(crate) type MetricId = (String, String);
-
-/// What came of work in the background.
-#[derive(Debug)]
-pub(crate) enum Arrival {
-    /// The history of a metric, and the last days of it by the minute.
-    History(MetricId, Result<(Series, Option<Series>), Absence>),
-    /// A job's result.
-    Done(Box<Done>),
-    /// A job was lost.
-    Lost(JobId),
-}
-
-/// Where results wait for the next look.
-pub(crate) type Inbox = Arc<Mutex<Vec<Arrival>>>;
-
-fn put(inbox: &Inbox, arrival: Arrival) {
-    inbox.lock().unwrap_or_else(PoisonError::into_inner).push(arrival);
 }
 
 impl FitPool {

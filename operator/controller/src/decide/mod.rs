@@ -3,10 +3,9 @@
 //! what it refuses to know: threads, sources that keep a history, and files.
 
 pub(crate) mod fits;
+pub(crate) mod inbox;
 pub(crate) mod profiles;
 pub(crate) mod recordings;
-
-use std::time::Duration;
 
 use api::condition::reason;
 use autoscaler::{Inputs, Recorded, Saved, Setup};
@@ -14,9 +13,10 @@ use jiff::Timestamp;
 
 use crate::context::Context;
 use crate::error::Refusal;
-use crate::memory::{PendingForecast, PolicyMemory};
+use crate::memory::PolicyMemory;
 use crate::validate::Intent;
-use fits::{FitPool, Inbox};
+use fits::FitPool;
+use inbox::Inbox;
 
 /// The autoscaler of this policy: as it was, changed where the spec has, or restored from what was learned before.
 pub(crate) fn set_up(context: &Context, memory: &mut PolicyMemory, intent: &Intent, generation: Option<i64>) {
@@ -67,23 +67,11 @@ pub(crate) fn decide(
         // The past of a queue is that of its arrivals; what it held then isn't known.
         let policy = autoscaler.setup().policy.metrics.get(metric);
         if let Some(policy) = policy.filter(|m| !matches!(m.kind, decide::MetricKind::Backlog(_))) {
-            memory.signals.entry(policy.name.clone()).or_default().chart.seed(&history);
+            memory.recent.seed(&policy.name, &history);
         }
     }
     let decided = tracing::info_span!("decide").in_scope(|| autoscaler.step(inputs, now));
     context.fits.tend(memory, now);
     context.profiles.tend(memory, now);
     Ok(decided)
-}
-
-/// Keeps what is forecast for one lead time from now, to be shown beside what comes.
-pub(crate) fn expect(memory: &mut PolicyMemory, intent: &Intent, decided: &autoscaler::Decided) {
-    let record = &decided.record;
-    let due = series::time::after(record.now, record.recommendation.lead.max(Duration::from_mins(1)));
-    let level = record.recommendation.strategy.forecast.map_or(record.policy.protection, |f| f.quantile);
-    for (signal, state) in intent.signals.iter().zip(&decided.forecasts) {
-        let at = |level| state.forecast.as_ref().ok().and_then(|f| f.at(due, level));
-        let forecast = at(0.5).map(|median| PendingForecast { median, upper: at(level) });
-        memory.signals.entry(signal.name.clone()).or_default().expect(record.now, due, forecast);
-    }
 }

@@ -32,7 +32,6 @@ use crate::validate::{Intent, Target};
 /// What was observed, and what belongs to it.
 pub(crate) struct Observed {
     pub(crate) inputs: Inputs,
-    pub(crate) pods: PodCount,
     /// What a person should know though nothing fails.
     pub(crate) notes: Vec<Note>,
 }
@@ -40,7 +39,7 @@ pub(crate) struct Observed {
 /// Reads everything.
 pub(crate) async fn observe(
     context: &Context,
-    memory: &mut PolicyMemory,
+    memory: &PolicyMemory,
     intent: &Intent,
     scale: &Scale,
     now: Timestamp,
@@ -52,7 +51,6 @@ pub(crate) async fn observe(
     let mut notes = Vec::new();
     let mut metrics = Vec::new();
     for (signal, taken) in intent.signals.iter().zip(readings) {
-        memory.signals.entry(signal.name.clone()).or_default().note(&taken.input.reading);
         if let Some(absence) = taken.utilization_missing {
             // Without the absence's own words: ages in them would be news at every look.
             let message = format!(
@@ -74,7 +72,7 @@ pub(crate) async fn observe(
         pod_budget: context.budget.left(now),
         ..Inputs::of(scale.replicas)
     };
-    Observed { inputs, pods, notes }
+    Observed { inputs, notes }
 }
 
 fn replicas(scale: &Scale, pods: &PodCount) -> Replicas {
@@ -102,7 +100,7 @@ impl Taken {
     }
 }
 
-async fn read(context: &Context, memory: &mut PolicyMemory, intent: &Intent, now: Timestamp) -> Vec<Taken> {
+async fn read(context: &Context, memory: &PolicyMemory, intent: &Intent, now: Timestamp) -> Vec<Taken> {
     let begun = std::time::Instant::now();
     let Some(Sources { all, .. }) = memory.sources.clone() else {
         let absence = || Absence::new(AbsenceReason::NotYetRead, "nothing was asked yet");

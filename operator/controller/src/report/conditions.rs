@@ -236,7 +236,6 @@ mod tests {
     use series::Sample;
 
     use super::*;
-    use crate::observe::pods::PodCount;
     use crate::report::outcome::sentence;
 
     fn at(second: i64) -> Timestamp {
@@ -257,9 +256,8 @@ mod tests {
         let (record, _) = Record::make(&policy, &observation, &History::default(), at(100));
         let plan = decide::plan(policy.mode, None, &record.recommendation, at(100));
         let sentence = sentence(&record.recommendation);
-        let pods = PodCount::default();
         let forecasts = Vec::new();
-        let decided = Decided { record, plan, forecasts, actuation, pods, sentence, notes: Vec::new() };
+        let decided = Decided { record, plan, forecasts, actuation, sentence, notes: Vec::new() };
         conditions(&[], &Outcome::Decided(Box::new(decided)), Some(1), at(100))
     }
 

@@ -6,30 +6,32 @@
 pub(crate) mod capacity;
 pub(crate) mod charts;
 pub mod conditions;
+mod entry;
 pub mod outcome;
-pub(crate) mod page;
-pub mod policy_metrics;
+pub mod page;
+pub mod recent;
+pub mod series;
 pub(crate) mod status;
 
 use std::time::Instant;
 
 use api::v1alpha1::{AutoscalePolicy, AutoscalePolicyStatus};
-use autoscaler::{ForecastState, score_at};
+use autoscaler::ForecastState;
 use health::snapshot::NextChange;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::events::{Event, EventType};
 use kube::{Api, Resource as _};
-use telemetry::metrics::{
-    DecisionOutcome, Direction, ForecastFigures, QueueFigures, ReplicaFigures, Step, Truth,
-};
+use telemetry::metrics::Step;
 
 use crate::actuate::{Actuation, FIELD_MANAGER, Skip};
 use crate::context::Context;
 use crate::error::{is_not_found, say};
 use crate::memory::PolicyMemory;
 use crate::report::outcome::{Decided, Note, Outcome};
+use crate::report::page::Shown;
+use crate::report::series::Counted;
 use crate::report::status::{Inputs, is_due, selection, status};
 use crate::validate::Intent;
 
@@ -56,12 +58,23 @@ pub(crate) async fn report(
     let begun = Instant::now();
     let trace_id = telemetry::tracing::trace_id();
     let next_change = match (outcome, subject.intent) {
-        (Outcome::Decided(decided), Some(intent)) => page::next_change(decided, intent),
+        (Outcome::Decided(decided), Some(_)) => page::next_change(decided),
         _ => None,
     };
     let next = make_status(memory, subject, outcome, next_change.as_ref(), trace_id.clone(), now);
-    remember(memory, outcome, trace_id.clone(), now);
-    series(memory, subject, outcome, &next, trace_id.clone());
+    if let Outcome::Decided(decided) = outcome {
+        memory.recent.take(decided, trace_id.clone());
+    }
+    let counted = Counted {
+        recent: &memory.recent,
+        savings: memory.autoscaler.as_ref().map(|a| a.savings()),
+        selection: memory.autoscaler.as_ref().map(|a| a.selection()),
+        seconds: subject.begun.elapsed().as_secs_f64(),
+    };
+    series::conditions(&memory.metrics, &next.conditions);
+    if let Some(intent) = subject.intent {
+        series::outcome(&memory.metrics, intent, &counted, outcome, trace_id.clone());
+    }
     show(context, memory, subject, outcome, &next, next_change.as_ref(), trace_id);
     tell(context, memory, subject, outcome, &next).await;
     write(context, memory, next, now).await;
@@ -82,7 +95,7 @@ fn make_status(
         (Some(intent), Outcome::Decided(decided)) => {
             let names = || intent.signals.iter().map(|s| s.name.as_str()).zip(&decided.forecasts);
             let driving = decided.record.recommendation.driver.metric.as_deref();
-            let known = |state: &ForecastState| state.standing.is_some();
+            let known = |state: &ForecastState| state.accuracy.is_some();
             names()
                 .find(|(n, s)| Some(*n) == driving && known(s))
                 .or_else(|| names().find(|(_, s)| known(s)))
@@ -117,22 +130,6 @@ fn startup(startups: &autoscaler::StartUps) -> Option<api::v1alpha1::Startup> {
     (!samples.is_empty()).then_some(api::v1alpha1::Startup { p95_seconds: p95, samples })
 }
 
-fn remember(memory: &mut PolicyMemory, outcome: &Outcome, trace_id: Option<String>, now: Timestamp) {
-    let Outcome::Decided(decided) = outcome else { return };
-    let recommendation = &decided.record.recommendation;
-    memory.ready_chart.note(now, f64::from(decided.record.observation.replicas.ready));
-    memory.desired_chart.note(now, f64::from(recommendation.target));
-    for metric in &decided.record.policy.metrics {
-        let ready = f64::from(decided.record.observation.replicas.ready);
-        if let Some(kept) = memory.signals.get_mut(&metric.name) {
-            kept.capacity.note(now, ready * metric.target);
-        }
-    }
-    if let Some(entry) = page::entry(decided, memory.decisions.front(), trace_id) {
-        memory.remember(entry);
-    }
-}
-
 fn show(
     context: &Context,
     memory: &PolicyMemory,
@@ -143,164 +140,13 @@ fn show(
     trace_id: Option<String>,
 ) {
     let Some(intent) = subject.intent else { return };
-    let shown = match outcome {
-        Outcome::Decided(decided) => {
-            page::decided(memory, intent, decided, &next.conditions, next_change, trace_id)
-        }
-        Outcome::Refused(_) => page::bare(memory, intent, &next.conditions, Timestamp::now()),
+    let savings = memory.autoscaler.as_ref().map(|a| a.savings());
+    let shown = Shown { key: &memory.key, intent, recent: &memory.recent, savings };
+    let policy = match outcome {
+        Outcome::Decided(decided) => page::decided(&shown, decided, &next.conditions, next_change, trace_id),
+        Outcome::Refused(_) => page::bare(&shown, &next.conditions, Timestamp::now()),
     };
-    context.snapshot.send_modify(|snapshot| snapshot.put(shown));
-}
-
-fn series(
-    memory: &PolicyMemory,
-    subject: &Subject<'_>,
-    outcome: &Outcome,
-    next: &AutoscalePolicyStatus,
-    trace_id: Option<String>,
-) {
-    let metrics = &memory.metrics;
-    for kind in api::condition::ALL {
-        let found = next.conditions.iter().find(|c| c.type_ == kind).map(|c| c.status.as_str());
-        metrics.condition(
-            kind,
-            match found {
-                Some("True") => Truth::True,
-                Some("False") => Truth::False,
-                _ => Truth::Unknown,
-            },
-        );
-    }
-    let seconds = subject.begun.elapsed().as_secs_f64();
-    let Some(intent) = subject.intent else { return };
-    let mode = if intent.policy.mode == decide::Mode::Auto { "Auto" } else { "Recommend" };
-    metrics.info(mode, &intent.target.kind, &intent.target.name);
-    match outcome {
-        Outcome::Refused(refusal) => metrics.failed(refusal.reason),
-        Outcome::Decided(decided) => {
-            decided_series(memory, intent, decided);
-            let result = match &decided.actuation {
-                Actuation::Applied(_) => DecisionOutcome::Scale,
-                Actuation::Refused(_) => DecisionOutcome::Refused,
-                Actuation::Skipped(Skip::Suggested(_)) => DecisionOutcome::Suggest,
-                Actuation::Skipped(_) => DecisionOutcome::Hold,
-            };
-            metrics.decided(result, seconds, trace_id);
-        }
-    }
-}
-
-fn decided_series(memory: &PolicyMemory, intent: &Intent, decided: &Decided) {
-    let metrics = &memory.metrics;
-    let evidence = memory.autoscaler.as_ref().and_then(|a| a.selection().evidence);
-    metrics.simulated(evidence.map_or(0.0, |e| e.score.days));
-    let record = &decided.record;
-    let recommendation = &record.recommendation;
-    let now = record.now.as_millisecond() as f64 / 1_000.0;
-    metrics.decided_at(now);
-    metrics.replicas(ReplicaFigures {
-        current: decided.replicas(),
-        ready: record.observation.replicas.ready,
-        desired: recommendation.target,
-        min: recommendation.effective_min,
-        max: recommendation.effective_max,
-        unlimited: recommendation.data_fresh.then(|| f64::from(recommendation.uncapped)),
-    });
-    metrics.paused(matches!(decided.plan, decide::Plan::Hold { reason: decide::HoldReason::Paused, .. }));
-    metrics
-        .timing(record.observation.startup.p95.map(|d| d.as_secs_f64()), recommendation.lead.as_secs_f64());
-    metrics.saved(memory.autoscaler.as_ref().map_or(0.0, |a| a.savings().seconds));
-    policy_metrics::recommended(metrics, recommendation);
-    match &decided.actuation {
-        Actuation::Applied(applied) => {
-            let direction = if applied.to() > applied.from() { Direction::Up } else { Direction::Down };
-            metrics.scaled(direction, policy_metrics::candidate_kind(recommendation.driver.source), now);
-        }
-        Actuation::Refused(refusal) => metrics.failed(refusal.reason),
-        Actuation::Skipped(_) => {}
-    }
-    for (index, signal) in intent.signals.iter().enumerate() {
-        let name = signal.name.as_str();
-        if let Some(metric) = record.observation.metric(name) {
-            signal_series(memory, record, metric, name);
-            queue_series(memory, record, metric, name);
-        }
-        if let Some(state) = decided.forecasts.get(index) {
-            forecast_series(memory, record, state, name);
-        }
-    }
-}
-
-fn signal_series(
-    memory: &PolicyMemory,
-    record: &decide::Record,
-    metric: &decide::MetricObservation,
-    name: &str,
-) {
-    use series::Reading;
-    let target = record.policy.metric(name).map_or(0.0, |m| m.target);
-    let capacity = f64::from(record.observation.replicas.ready) * target;
-    let (value, age) = match &metric.reading {
-        Reading::Fresh(sample) => (Some(sample.value()), Some(sample.time())),
-        Reading::Stale { sample, .. } => (None, Some(sample.time())),
-        Reading::Absent(_) => (None, None),
-    };
-    let age = age.map(|at| series::time::since(record.now, at).as_secs_f64());
-    memory.metrics.signal(name, value, target, Some(capacity), age);
-    if let Some(absence) = metric.reading.absence() {
-        memory.metrics.absent(name, absence.reason.as_str());
-    }
-}
-
-fn queue_series(
-    memory: &PolicyMemory,
-    record: &decide::Record,
-    metric: &decide::MetricObservation,
-    name: &str,
-) {
-    let (Some(policy), Some(queue)) = (record.policy.metric(name), metric.queue) else { return };
-    let throughput = match policy.capacity {
-        decide::Capacity::Declared(each) => Some(each),
-        decide::Capacity::Target => Some(policy.target),
-        decide::Capacity::Learned => {
-            record.history.metrics.get(name).and_then(|m| m.throughput.per_consumer())
-        }
-    };
-    let backlog = metric.reading.fresh();
-    let ready = f64::from(record.observation.replicas.ready);
-    let surplus = throughput.map(|each| each * ready - queue.arrivals.unwrap_or(0.0));
-    memory.metrics.queue(
-        name,
-        QueueFigures {
-            backlog,
-            arrivals: queue.arrivals,
-            throughput,
-            drain_seconds: backlog.zip(surplus).filter(|(_, s)| *s > 0.0).map(|(waiting, s)| waiting / s),
-        },
-    );
-}
-
-fn forecast_series(memory: &PolicyMemory, record: &decide::Record, state: &ForecastState, name: &str) {
-    let recommendation = &record.recommendation;
-    let level = recommendation.strategy.forecast.map_or(record.policy.protection, |f| f.quantile);
-    let due = series::time::after(record.now, recommendation.lead);
-    let at = |level| state.forecast.as_ref().ok().and_then(|f| f.at(due, level));
-    let score = state.standing.as_deref().and_then(|s| score_at(s, recommendation.lead));
-    let foreseen = memory.signals.get(name).and_then(|k| k.due);
-    memory.metrics.forecast(
-        name,
-        ForecastFigures {
-            active: recommendation.is_forecast_active() && state.forecast.is_ok(),
-            mid: at(0.5),
-            upper: at(level),
-            hindcast_mid: foreseen.map(|f| f.median),
-            hindcast_upper: foreseen.and_then(|f| f.upper),
-            error_ratio: score.map(|s| s.versus_last_value.max(s.versus_yesterday)),
-            coverage: score.map(|s| s.coverage_95),
-            coverage_target: score.map(|_| 0.95),
-            history_seconds: state.standing.as_ref().map(|s| s.history.as_secs_f64()),
-        },
-    );
+    context.snapshot.send_modify(|snapshot| snapshot.put(policy));
 }
 
 /// Events: each thing once when it begins, not at every look.

@@ -2,7 +2,6 @@
 
 use crate::actuate::Actuation;
 use crate::error::Refusal;
-use crate::observe::pods::PodCount;
 
 /// What came of one evaluation.
 #[derive(Clone, Debug)]
@@ -24,8 +23,6 @@ pub struct Decided {
     pub forecasts: Vec<autoscaler::ForecastState>,
     /// What was done.
     pub actuation: Actuation,
-    /// The pods of the target.
-    pub pods: PodCount,
     /// The decision in one sentence.
     pub sentence: String,
     /// What a person should know besides, such as fields that don't exist.

@@ -1,23 +1,34 @@
-//! From an outcome to what the page shows of a policy. Pure but for the memory it reads.
+//! From an outcome to what the page shows of a policy. Pure: the demo shows the same without a cluster.
 
 use std::sync::Arc;
 
-use autoscaler::{ForecastState, score_at};
+use autoscaler::{ForecastState, Savings, score_at};
 use decide::Source;
 use health::snapshot as page;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use series::{Reading, time};
 
-use crate::actuate::{Actuation, Skip};
-use crate::memory::PolicyMemory;
 use crate::report::outcome::{Decided, driver};
+use crate::report::recent::Recent;
 use crate::validate::{Intent, SignalSource};
 
+/// What a page is made of besides the outcome.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    /// Whose page it is.
+    pub key: &'a page::PolicyKey,
+    /// What the policy asks for.
+    pub intent: &'a Intent,
+    /// The last day.
+    pub recent: &'a Recent,
+    /// Replica-hours that were saved, where any were counted.
+    pub savings: Option<&'a Savings>,
+}
+
 /// What the page shows after a decision.
-pub(crate) fn decided(
-    memory: &PolicyMemory,
-    intent: &Intent,
+pub fn decided(
+    shown: &Shown<'_>,
     decided: &Decided,
     conditions: &[Condition],
     next_change: Option<&page::NextChange>,
@@ -26,7 +37,7 @@ pub(crate) fn decided(
     let record = &decided.record;
     let recommendation = &record.recommendation;
     let mut metrics: Vec<page::MetricSnapshot> =
-        (0..intent.signals.len()).map(|i| metric(memory, intent, decided, i)).collect();
+        (0..shown.intent.signals.len()).map(|i| metric(shown, decided, i)).collect();
     // The driving metric first.
     if let Some(driving) = &recommendation.driver.metric {
         metrics.sort_by_key(|m| *m.name != **driving);
@@ -51,21 +62,17 @@ pub(crate) fn decided(
             .map(|p95| page::Startup { p95_seconds: p95.as_secs_f64(), samples: startup.samples }),
         lead_time_seconds: recommendation.lead.as_secs() as u32,
         trace_id,
-        ..bare(memory, intent, conditions, record.now)
+        ..bare(shown, conditions, record.now)
     }
 }
 
 /// What the page shows where nothing was decided.
-pub(crate) fn bare(
-    memory: &PolicyMemory,
-    intent: &Intent,
-    conditions: &[Condition],
-    now: Timestamp,
-) -> page::PolicySnapshot {
+pub fn bare(shown: &Shown<'_>, conditions: &[Condition], now: Timestamp) -> page::PolicySnapshot {
+    let Shown { key, intent, recent, savings } = *shown;
     let reason = conditions.first().map(|c| c.message.clone()).unwrap_or_default();
     page::PolicySnapshot {
-        namespace: memory.key.namespace.clone(),
-        name: memory.key.name.clone(),
+        namespace: key.namespace.clone(),
+        name: key.name.clone(),
         target: page::Target {
             api_version: intent.target.api_version.clone().unwrap_or_default(),
             kind: intent.target.kind.clone(),
@@ -87,13 +94,13 @@ pub(crate) fn bare(
         reason,
         conditions: conditions.iter().map(condition).collect(),
         metrics: Vec::new(),
-        ready_replicas: memory.ready_chart.series(),
-        desired_replicas: memory.desired_chart.series(),
-        decisions: memory.decisions.iter().cloned().collect(),
+        ready_replicas: recent.ready.series(),
+        desired_replicas: recent.desired.series(),
+        decisions: recent.decisions.iter().cloned().collect(),
         next_change: None,
         startup: None,
         lead_time_seconds: 0,
-        saved: memory.autoscaler.as_ref().map(|a| a.savings()).and_then(|savings| {
+        saved: savings.and_then(|savings| {
             Some(page::Saved {
                 replica_hours: savings.seconds / 3_600.0,
                 against: format!("{} replicas all the time", savings.peak().unwrap_or(0)),
@@ -127,11 +134,11 @@ fn condition(condition: &Condition) -> page::ConditionSnapshot {
     }
 }
 
-fn metric(memory: &PolicyMemory, intent: &Intent, decided: &Decided, index: usize) -> page::MetricSnapshot {
-    let signal = &intent.signals[index];
+fn metric(shown: &Shown<'_>, decided: &Decided, index: usize) -> page::MetricSnapshot {
+    let signal = &shown.intent.signals[index];
     let record = &decided.record;
     let recommendation = &record.recommendation;
-    let kept = memory.signals.get(&signal.name);
+    let recent = shown.recent.metrics.get(&signal.name);
     let reading = record.observation.metric(&signal.name).map(|m| &m.reading);
     let sample = match reading {
         Some(Reading::Fresh(sample) | Reading::Stale { sample, .. }) => Some(*sample),
@@ -163,11 +170,11 @@ fn metric(memory: &PolicyMemory, intent: &Intent, decided: &Decided, index: usiz
         age_seconds: sample.map(|s| time::since(record.now, s.time()).as_secs_f64()),
         absence: reading.and_then(Reading::absence),
         candidates,
-        recent: kept.and_then(|k| k.chart.series()),
-        capacity: kept.and_then(|k| k.capacity.series()),
-        hindcast: kept.and_then(|k| k.hindcast.series()),
+        recent: recent.and_then(|r| r.measured.series()),
+        capacity: recent.and_then(|r| r.capacity.series()),
+        hindcast: recent.and_then(|r| r.hindcast.series()),
         forecast: state.and_then(|s| s.forecast.as_ref().ok()).map(|f| f.as_ref().clone()),
-        standing: state.map(|s| standing(s, decided)),
+        forecast_status: state.map(|s| forecast_status(s, decided)),
     }
 }
 
@@ -182,7 +189,7 @@ fn kind(source: Source) -> &'static str {
     }
 }
 
-fn standing(state: &ForecastState, decided: &Decided) -> page::Standing {
+fn forecast_status(state: &ForecastState, decided: &Decided) -> page::ForecastStatus {
     let recommendation = &decided.record.recommendation;
     let active = recommendation.is_forecast_active() && state.forecast.is_ok();
     let (reason, message) = match &state.forecast {
@@ -190,9 +197,9 @@ fn standing(state: &ForecastState, decided: &Decided) -> page::Standing {
         Ok(_) if active => ("Active".to_owned(), String::new()),
         Ok(_) => (recommendation.strategy_reason.to_string(), String::new()),
     };
-    let record = state.standing.as_deref();
+    let record = state.accuracy.as_deref();
     let score = record.and_then(|r| score_at(r, recommendation.lead));
-    page::Standing {
+    page::ForecastStatus {
         active,
         reason,
         message: if message.is_empty() {
@@ -212,50 +219,9 @@ fn standing(state: &ForecastState, decided: &Decided) -> page::Standing {
     }
 }
 
-/// The line of a decision on the time line, where it did or said something new.
-pub(crate) fn entry(
-    decided: &Decided,
-    last: Option<&page::DecisionEntry>,
-    trace_id: Option<String>,
-) -> Option<page::DecisionEntry> {
-    let recommendation = &decided.record.recommendation;
-    let (outcome, from, to) = match &decided.actuation {
-        Actuation::Applied(applied) => (page::Outcome::Scaled, applied.from(), applied.to()),
-        Actuation::Refused(_) => (page::Outcome::Refused, recommendation.current, recommendation.target),
-        Actuation::Skipped(Skip::Suggested(to)) => (page::Outcome::Suggested, recommendation.current, *to),
-        Actuation::Skipped(_) if recommendation.uncapped != recommendation.target => {
-            (page::Outcome::Held, recommendation.current, recommendation.target)
-        }
-        Actuation::Skipped(_) => return None,
-    };
-    let limits: Vec<page::LimitEntry> = recommendation
-        .limits
-        .iter()
-        .map(|l| page::LimitEntry { reason: l.reason.to_string(), message: l.message.clone() })
-        .collect();
-    // A limit that no longer bites is no news, nor is one that bites again: only a reason that wasn't told yet.
-    let same = |e: &page::DecisionEntry| {
-        let told = |limit: &page::LimitEntry| e.limits.iter().any(|l| l.reason == limit.reason);
-        e.outcome == outcome && e.to == to && limits.iter().all(told)
-    };
-    if outcome != page::Outcome::Scaled && last.is_some_and(same) {
-        return None;
-    }
-    Some(page::DecisionEntry {
-        at: decided.record.now,
-        outcome,
-        from,
-        to,
-        driver: driver(&recommendation.driver),
-        message: decided.sentence.clone(),
-        limits,
-        trace_id,
-    })
-}
-
 /// The next change that the forecast expects: the first step whose need isn't the present target, one lead time
 /// earlier for a rise.
-pub(crate) fn next_change(decided: &Decided, intent: &Intent) -> Option<page::NextChange> {
+pub fn next_change(decided: &Decided) -> Option<page::NextChange> {
     let recommendation = &decided.record.recommendation;
     let params = recommendation.strategy.forecast?;
     let (now, target) = (decided.record.now, recommendation.target);
@@ -273,10 +239,10 @@ pub(crate) fn next_change(decided: &Decided, intent: &Intent) -> Option<page::Ne
             continue;
         }
         for (at, value) in forecast.path(params.quantile).filter(|(at, _)| *at > now) {
-            let entry = needs.entry(at).or_insert((0, intent.signals[index].name.as_str()));
+            let entry = needs.entry(at).or_insert((0, metric.name.as_str()));
             let replicas = need(value, metric.target);
             if replicas > entry.0 {
-                *entry = (replicas, intent.signals[index].name.as_str());
+                *entry = (replicas, metric.name.as_str());
             }
         }
     }

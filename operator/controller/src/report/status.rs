@@ -127,16 +127,16 @@ fn value(metric: &MetricObservation) -> Option<String> {
 fn forecast(inputs: &Inputs<'_>, decided: &Decided) -> Option<ForecastStatus> {
     let (metric, state) = inputs.forecast?;
     let lead = decided.record.recommendation.lead;
-    let standing = state.standing.as_deref();
-    let score = standing.and_then(|s| score_at(s, lead));
-    let message = match (&state.forecast, standing) {
+    let accuracy = state.accuracy.as_deref();
+    let score = accuracy.and_then(|s| score_at(s, lead));
+    let message = match (&state.forecast, accuracy) {
         (Err(refusal), _) => refusal.message.clone(),
-        (_, Some(standing)) => standing.chosen_because.clone(),
+        (_, Some(accuracy)) => accuracy.chosen_because.clone(),
         _ => String::new(),
     };
     Some(ForecastStatus {
         metric: Some(metric.to_owned()),
-        model: standing.map(|s| s.model.clone()).filter(|m| !m.is_empty()),
+        model: accuracy.map(|s| s.model.clone()).filter(|m| !m.is_empty()),
         error_percent_of_naive: score.map(|s| percent(s.versus_last_value.max(s.versus_yesterday))),
         coverage_percent: score.map(|s| percent(s.coverage_95)),
         lead_time_seconds: Some(lead.as_secs() as i32),

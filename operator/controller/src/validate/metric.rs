@@ -44,16 +44,7 @@ fn one_metric(
     max: u32,
     findings: &mut Findings,
 ) -> Option<(Signal, decide::MetricPolicy)> {
-    let name_ok = !metric.name.is_empty()
-        && metric.name.len() <= 63
-        && metric.name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
-    if !name_ok {
-        findings.add(
-            format!("{path}.name"),
-            format!("{:?}", metric.name),
-            "write up to 63 lower-case letters, digits and dashes",
-        );
-    }
+    name(metric, path, findings);
     let fallback = fallback(metric, path, max, findings);
     let (source, kind, target, capacity) = match (&metric.prometheus, &metric.queue) {
         (Some(prometheus), None) => {
@@ -86,25 +77,39 @@ fn one_metric(
             return None;
         }
     };
-    let wanted = spec.forecast.mode == Switch::Auto && metric.forecast == Switch::Auto;
     let policy = decide::MetricPolicy {
         name: metric.name.clone(),
-        // A ratio such as latency says nothing about how much load is to come. What comes into a queue can be
-        // forecast where a query knows its past, or the broker counts it.
-        forecast: wanted
-            && match kind {
-                decide::MetricKind::AverageValue => true,
-                decide::MetricKind::Value => false,
-                decide::MetricKind::Backlog(_) => {
-                    metric.queue.as_ref().is_some_and(|q| q.arrivals.is_some() || q.counts_arrivals())
-                }
-            },
+        forecast: is_forecast(spec, metric, &kind),
         kind,
         target,
         capacity,
         fallback,
     };
     Some((Signal { name: metric.name.clone(), source }, policy))
+}
+
+fn name(metric: &Metric, path: &str, findings: &mut Findings) {
+    let fits = !metric.name.is_empty()
+        && metric.name.len() <= 63
+        && metric.name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    if !fits {
+        let remedy = "write up to 63 lower-case letters, digits and dashes";
+        findings.add(format!("{path}.name"), format!("{:?}", metric.name), remedy);
+    }
+}
+
+/// A ratio such as latency says nothing about how much load is to come. What comes into a queue can be forecast where a
+/// query knows its past, or the broker counts it.
+fn is_forecast(spec: &AutoscalePolicySpec, metric: &Metric, kind: &decide::MetricKind) -> bool {
+    let wanted = spec.forecast.mode == Switch::Auto && metric.forecast == Switch::Auto;
+    let possible = match kind {
+        decide::MetricKind::AverageValue => true,
+        decide::MetricKind::Value => false,
+        decide::MetricKind::Backlog(_) => {
+            metric.queue.as_ref().is_some_and(|q| q.arrivals.is_some() || q.counts_arrivals())
+        }
+    };
+    wanted && possible
 }
 
 /// What starts a workload that rests without replicas: work that shows without them.

@@ -6,8 +6,8 @@
 
 mod behavior;
 mod finding;
+mod forecast;
 mod metric;
-mod outlook;
 mod prometheus;
 mod unknown;
 
@@ -34,7 +34,7 @@ pub struct Intent {
     /// Where each metric of the policy is measured, in the same order.
     pub signals: Vec<Signal>,
     /// How to forecast; shared by the signals.
-    pub forecast: forecast::Settings,
+    pub forecast: ::forecast::Settings,
     /// The Prometheus named in the policy; `None` for the one Foresail was started with.
     pub prometheus: Option<PrometheusServer>,
     /// ScalingCalendars by name.
@@ -130,7 +130,7 @@ pub fn validate(spec: &AutoscalePolicySpec, interval: Duration) -> Result<Intent
     let bounds = bounds(spec, &target, &mut findings);
     let metrics = metric::metrics(spec, bounds.1, &mut findings);
     metric::sleep(spec, bounds.0, &mut findings);
-    let outlook = outlook::outlook(spec, &mut findings);
+    let ahead = forecast::forecast(spec, &mut findings);
     let behavior = spec.behavior.as_ref().map(|b| behavior::behavior(b, &mut findings));
     let pause = pause(spec, &mut findings);
     if let Some(server) = &spec.prometheus {
@@ -147,8 +147,8 @@ pub fn validate(spec: &AutoscalePolicySpec, interval: Duration) -> Result<Intent
         metrics,
         behavior,
         tolerance: 0.1,
-        lead_time: outlook.lead_time,
-        protection: outlook.protection,
+        lead_time: ahead.lead_time,
+        protection: ahead.protection,
         forecast: match spec.forecast.mode {
             Switch::Auto => decide::ForecastUse::Auto,
             Switch::Off => decide::ForecastUse::Off,
@@ -172,7 +172,7 @@ pub fn validate(spec: &AutoscalePolicySpec, interval: Duration) -> Result<Intent
         policy,
         pause,
         signals,
-        forecast: outlook.settings,
+        forecast: ahead.settings,
         prometheus: spec.prometheus.clone(),
         calendars: spec.calendar_refs.iter().map(|c| c.name.clone()).collect(),
         checks: gate.checks,

@@ -30,8 +30,12 @@ fn signal(metric: &str) -> String {
 }
 
 fn p99(metric: &str, by: &str) -> String {
+    quantile(0.99, metric, by)
+}
+
+fn quantile(share: f64, metric: &str, by: &str) -> String {
     let by = if by.is_empty() { "le".to_owned() } else { format!("le, {by}") };
-    format!("histogram_quantile(0.99, sum by ({by}) (rate({metric}_bucket{{{J}}}[$__rate_interval])))")
+    format!("histogram_quantile({share}, sum by ({by}) (rate({metric}_bucket{{{J}}}[$__rate_interval])))")
 }
 
 fn overview() -> Board {
@@ -310,6 +314,9 @@ fn operator() -> Board {
                     Panel::new(Look::Heatmap, "Time of decisions", "How many decisions took how long; exemplars name traces.")
                         .ask(format!("sum by (le) (increase(foresail_decision_duration_seconds_bucket{{{J}}}[$__rate_interval]))"), "{{le}}").unit("s"),
                     Panel::new(Look::Lines, "Time of each step", "The slowest hundredth of each step.").ask(p99("foresail_decision_step_duration_seconds", "step"), "{{step}}").unit("s"),
+                    Panel::new(Look::Lines, "Delay of decisions", "How much later than planned policies are looked at: half of them, and the latest hundredth.")
+                        .ask(quantile(0.5, "foresail_decision_delay_seconds", ""), "half")
+                        .ask(p99("foresail_decision_delay_seconds", ""), "99 %").unit("s"),
                     Panel::new(Look::Lines, "Decisions each second", "By replica of Foresail.")
                         .ask(format!("sum by (instance) (rate(foresail_decision_duration_seconds_count{{{J}}}[$__rate_interval]))"), "{{instance}}").unit("ops"),
                     Panel::new(Look::Lines, "Errors", "Failures while deciding or acting, by reason.")

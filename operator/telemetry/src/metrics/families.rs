@@ -8,7 +8,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
-use super::catalog::{Catalog, Kind};
+use super::catalog::Catalog;
+use super::entry::Kind;
 #[allow(clippy::wildcard_imports, reason = "the families name nearly every label set there is")]
 use super::labels::*;
 
@@ -132,6 +133,8 @@ families! {
 
     decision_duration: HistogramWithExemplars<TraceLabels> = Histogram "decision_duration_seconds" []
         "Time of one decision from the first read to the report; exemplars name traces." with HistogramWithExemplars::new([0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0].into_iter());
+    decision_delay: Histogram = Histogram "decision_delay_seconds" []
+        "How much later than planned a policy was looked at." with Histogram::new([0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0]);
     decision_step: Histograms<StepLabels> = Histogram "decision_step_duration_seconds" ["step"]
         "Time of each step of a decision (observe, read, forecast, decide, actuate, report)." with Histograms::new_with_constructor(steps);
 

@@ -5,6 +5,7 @@
 //! for anybody. A handle takes its series away when it is dropped, so a deleted policy leaves nothing behind.
 
 mod catalog;
+mod entry;
 mod families;
 mod handles;
 mod labels;
@@ -14,7 +15,8 @@ use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
 
-pub use catalog::{Entry, Kind, PREFIX, reference};
+pub use catalog::{PREFIX, reference};
+pub use entry::{Entry, Kind};
 pub use families::{Families, Histograms, Real};
 pub use handles::{
     ComponentMetrics, ForecastFigures, PolicyMetrics, QueueFigures, ReceiverMetrics, ReplicaFigures,

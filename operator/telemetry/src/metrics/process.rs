@@ -5,7 +5,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use super::catalog::{Entry, Kind};
+use super::entry::{Entry, Kind};
 
 /// The kernel counts time in hundredths of a second for processes, on every architecture that Linux has today.
 const TICKS_PER_SECOND: f64 = 100.0;

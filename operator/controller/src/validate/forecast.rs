@@ -9,13 +9,14 @@ use jiff::tz::TimeZone;
 
 use super::finding::Findings;
 
-pub(super) struct Outlook {
+/// The part `forecast` of a spec.
+pub(super) struct Forecast {
     pub(super) lead_time: decide::LeadTime,
     pub(super) protection: f64,
     pub(super) settings: forecast::Settings,
 }
 
-pub(super) fn outlook(spec: &AutoscalePolicySpec, findings: &mut Findings) -> Outlook {
+pub(super) fn forecast(spec: &AutoscalePolicySpec, findings: &mut Findings) -> Forecast {
     let written = &spec.forecast;
     let lead_time = if written.lead_time == "Auto" {
         decide::LeadTime::Measured { until_known: Duration::from_mins(2) }
@@ -53,22 +54,14 @@ pub(super) fn outlook(spec: &AutoscalePolicySpec, findings: &mut Findings) -> Ou
         TimeZone::UTC
     });
     let excluded = exclusions(spec, findings);
-    let lead = match lead_time {
-        decide::LeadTime::Fixed(lead) => lead,
-        decide::LeadTime::Measured { until_known } => until_known,
-    };
-    let mut levels = forecast::Settings::default().levels;
-    levels.push(protection);
     let settings = forecast::Settings {
         step,
-        horizon: Duration::from_hours(4).max(lead * 2),
-        levels,
         time_zone,
         history,
         excluded,
-        ..forecast::Settings::default()
+        ..autoscaler::forecast_settings(lead_time, &[protection])
     };
-    Outlook { lead_time, protection, settings: settings.in_range() }
+    Forecast { lead_time, protection, settings: settings.in_range() }
 }
 
 fn exclusions(spec: &AutoscalePolicySpec, findings: &mut Findings) -> Vec<forecast::Window> {
