@@ -138,13 +138,37 @@ impl Foresail {
     /// # Errors
     /// Fails when it does not answer.
     pub async fn metric(&self, name: &str) -> Result<f64> {
+        Ok(self.values(name).await?.iter().sum())
+    }
+
+    /// The value of each series of a metric.
+    ///
+    /// # Errors
+    /// Fails when it does not answer.
+    pub async fn values(&self, name: &str) -> Result<Vec<f64>> {
+        Ok(values(&self.metrics().await?, name).map(|(_, value)| value).collect())
+    }
+
+    /// The bound of the first bucket of a histogram below which at least this share (0 to 1) of all observations lies;
+    /// infinite where that is the last, 0 where nothing was observed.
+    ///
+    /// # Errors
+    /// Fails when it does not answer.
+    pub async fn quantile(&self, name: &str, share: f64) -> Result<f64> {
         let page = self.metrics().await?;
-        let lines = page.lines().filter(|line| !line.starts_with('#'));
-        let values = lines.filter_map(|line| {
-            let (series, value) = line.split(" # ").next().unwrap_or(line).rsplit_once(' ')?;
-            (series.split('{').next() == Some(name)).then(|| value.parse::<f64>().ok()).flatten()
-        });
-        Ok(values.sum())
+        let bound = |series: &str| {
+            let bound = series.split("le=\"").nth(1)?.split('"').next()?;
+            if bound == "+Inf" { Some(f64::INFINITY) } else { bound.parse().ok() }
+        };
+        let bucket = format!("{name}_bucket");
+        let mut buckets: Vec<(f64, f64)> =
+            values(&page, &bucket).filter_map(|(series, count)| Some((bound(series)?, count))).collect();
+        buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let all = buckets.last().map_or(0.0, |(_, count)| *count);
+        Ok(buckets
+            .iter()
+            .find(|(_, count)| all > 0.0 && *count >= share * all)
+            .map_or(0.0, |(bound, _)| *bound))
     }
 
     /// How many series a metric has.
@@ -188,6 +212,15 @@ impl Foresail {
         self.process.start_again(command_line(&self.setup, self.port)?)?;
         self.alive().await
     }
+}
+
+/// Each series of a metric on a page of metrics, with its value.
+fn values<'a>(page: &'a str, name: &'a str) -> impl Iterator<Item = (&'a str, f64)> {
+    let lines = page.lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(move |line| {
+        let (series, value) = line.split(" # ").next().unwrap_or(line).rsplit_once(' ')?;
+        (series.split('{').next() == Some(name)).then(|| Some((series, value.parse().ok()?))).flatten()
+    })
 }
 
 async fn get(url: &str) -> Result<String> {

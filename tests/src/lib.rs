@@ -12,6 +12,7 @@ pub mod certificates;
 pub mod chart;
 pub mod control_plane;
 pub mod exporter;
+pub mod fleet;
 pub mod foresail;
 pub mod idle;
 pub mod net;
@@ -22,6 +23,7 @@ pub mod prometheus;
 pub mod servers;
 pub mod shape;
 pub mod wait;
+pub mod warm_up;
 
 pub use control_plane::ControlPlane;
 pub use exporter::LoadExporter;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use testbed::{assets, idle};
+use testbed::{assets, idle, warm_up};
 
 /// Real servers on loopback, for trying Foresail without a cluster.
 #[derive(Debug, Parser)]
@@ -37,6 +37,14 @@ enum Command {
         #[arg(long, default_value_t = 120)]
         seconds: u64,
     },
+    /// Measure how long `foresail run` takes to learn from two weeks of history of many policies
+    ///
+    /// The binary is chosen as for `idle`.
+    WarmUp {
+        /// How many policies
+        #[arg(long, default_value_t = 300)]
+        policies: usize,
+    },
 }
 
 #[tokio::main]
@@ -46,6 +54,7 @@ async fn main() -> Result<()> {
         Command::Up(arguments) => up::run(arguments).await,
         Command::Versions => versions(),
         Command::Idle { policies, seconds } => measure(policies, Duration::from_secs(seconds)).await,
+        Command::WarmUp { policies } => learn(policies).await,
     }
 }
 
@@ -65,5 +74,19 @@ async fn measure(policies: usize, span: Duration) -> Result<()> {
     );
     println!("  CPU         {:.1} % of a core", cores * 100.0);
     println!("  all decided {:.1} s after the start", ready_after.as_secs_f64());
+    Ok(())
+}
+
+async fn learn(policies: usize) -> Result<()> {
+    let measured = warm_up::measure(policies).await?;
+    println!("{policies} policies with two weeks of history, in seconds after the start:");
+    let line = |what: &str, first: Duration, all: Duration| {
+        println!("  {what:<42} {:>7.1} {:>7.1}", first.as_secs_f64(), all.as_secs_f64());
+    };
+    println!("  {:<42} {:>7} {:>7}", "", "first", "all");
+    println!("  {:<42} {:>7} {:>7.1}", "decided on", "", measured.decided.as_secs_f64());
+    line("decided on with a forecast", measured.first_forecast, measured.forecasts);
+    line("a strategy selected on seven days", measured.first_selected, measured.selected);
+    println!("  99 % of the looks began no later than {} s after their turn", measured.delay_p99);
     Ok(())
 }

@@ -1,0 +1,67 @@
+//! How long `foresail run` takes to learn from the past of many policies, and what that does to the loop of decisions.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::fleet::{Fleet, PATIENCE};
+use crate::{Shape, wait};
+
+/// Days of the past that evidence of a strategy has, but for what was not measured of the first.
+const DAYS: f64 = 6.9;
+
+/// What was measured, each from the start of the process.
+#[derive(Debug, Clone, Copy)]
+pub struct Measured {
+    /// Until every policy was decided on.
+    pub decided: Duration,
+    /// Until the first policy decided with a forecast.
+    pub first_forecast: Duration,
+    /// Until every policy did.
+    pub forecasts: Duration,
+    /// Until the first strategy was selected on seven days of the past.
+    pub first_selected: Duration,
+    /// Until every policy had one.
+    pub selected: Duration,
+    /// How much later than planned policies were looked at meanwhile: 99 % of the looks were no later, in seconds.
+    pub delay_p99: f64,
+}
+
+/// Sets everything up and watches.
+///
+/// # Errors
+/// Fails when a server doesn't start, or something takes longer than a quarter of an hour.
+pub async fn measure(policies: usize) -> Result<Measured> {
+    let noon = Timestamp::now() - SignedDuration::from_hours(5);
+    let hours = |h: i64| h * 3_600;
+    let shape = Shape::daily(noon, &[(0, 300.0), (hours(6), 900.0), (hours(12), 300.0), (hours(18), 100.0)]);
+    let (fleet, access) = Fleet::start(policies, shape).await?;
+    let begun = Instant::now();
+    let foresail = fleet.foresail(&access).await?;
+    let reached = |name: &'static str, least: f64, wanted: usize| {
+        let foresail = &foresail;
+        async move {
+            wait::until(name, PATIENCE, || async {
+                let values = foresail.values(name).await?;
+                let found = values.iter().filter(|value| **value >= least).count();
+                ensure!(found >= wanted, "{found} of {wanted}");
+                anyhow::Ok(())
+            })
+            .await?;
+            anyhow::Ok(begun.elapsed())
+        }
+    };
+    let decided = "foresail_policy_last_decision_timestamp_seconds";
+    let (forecast, days) = ("foresail_forecast_value", "foresail_policy_simulated_days");
+    let (decided, first_forecast, forecasts, first_selected, selected) = tokio::try_join!(
+        reached(decided, 1.0, policies),
+        reached(forecast, f64::MIN, 1),
+        // A median and an upper bound each.
+        reached(forecast, f64::MIN, 2 * policies),
+        reached(days, DAYS, 1),
+        reached(days, DAYS, policies),
+    )?;
+    let delay_p99 = foresail.quantile("foresail_decision_delay_seconds", 0.99).await?;
+    Ok(Measured { decided, first_forecast, forecasts, first_selected, selected, delay_p99 })
+}
