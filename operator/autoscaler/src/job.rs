@@ -56,7 +56,7 @@ impl Job {
         self.id
     }
 
-    /// What it does.
+    /// The fit or the simulation that it is.
     pub fn work(&self) -> &Work {
         &self.work
     }

@@ -25,7 +25,7 @@ pub struct QueueInput {
     pub time: Timestamp,
     /// Messages that aren't worked off: waiting, or handed to a consumer.
     pub backlog: u64,
-    /// What has come in.
+    /// Messages that came in: a counter or a rate, as the broker tells; `None` where it tells neither.
     pub arrivals: Option<Count>,
     /// What has been worked off.
     pub served: Option<Count>,

@@ -19,12 +19,12 @@ pub enum Call {
     Restored {
         /// What it is made of.
         setup: Box<Setup>,
-        /// What was kept.
+        /// What was kept of the one before; a fresh one keeps nothing.
         saved: Box<Saved>,
     },
     /// [`Autoscaler::adopt`].
     Adopted {
-        /// What was kept.
+        /// What the other instance left behind.
         saved: Box<Saved>,
     },
     /// [`Autoscaler::change`].
@@ -34,29 +34,29 @@ pub enum Call {
     },
     /// [`Autoscaler::warm_up`].
     WarmedUp {
-        /// Which metric.
+        /// The metric's index in the policy.
         metric: usize,
         /// Its history.
         history: Series,
         /// The last days by the minute.
         by_minute: Option<Series>,
-        /// When.
+        /// The time of the call.
         now: Timestamp,
     },
     /// [`Autoscaler::history_failed`].
     HistoryFailed {
-        /// Which metric.
+        /// The metric's index in the policy.
         metric: usize,
-        /// Why.
+        /// Why the history could not be read.
         absence: Absence,
-        /// When.
+        /// The time of the call.
         now: Timestamp,
     },
     /// [`Autoscaler::take_job`], where there was one.
     JobTaken {
         /// Its number.
         job: JobId,
-        /// When.
+        /// The time of the call.
         now: Timestamp,
     },
     /// [`Autoscaler::take_over`].
@@ -68,14 +68,14 @@ pub enum Call {
     JobFailed {
         /// The number of the job.
         job: JobId,
-        /// When.
+        /// The time of the call.
         now: Timestamp,
     },
     /// [`Autoscaler::step`].
     Stepped {
         /// What it was told.
         inputs: Box<Inputs>,
-        /// When.
+        /// The time of the call.
         now: Timestamp,
         /// Replicas that came of it, for people.
         target: u32,
@@ -84,7 +84,7 @@ pub enum Call {
     },
     /// [`Autoscaler::applied`].
     Applied {
-        /// When.
+        /// The time of the call.
         now: Timestamp,
         /// What came of the plan.
         applied: Applied,

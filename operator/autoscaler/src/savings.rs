@@ -20,7 +20,7 @@ pub struct Savings {
     peaks: VecDeque<(i64, u32)>,
     /// Replica-seconds less than at the peak of the week.
     pub seconds: f64,
-    /// Since when.
+    /// When counting began; `None` before the first replicas were accounted for.
     pub since: Option<Timestamp>,
     #[serde(skip)]
     last: Option<Timestamp>,

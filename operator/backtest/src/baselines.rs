@@ -103,7 +103,7 @@ impl Contender {
         }
     }
 
-    /// What sort it is.
+    /// Whose row it is in a comparison: an HPA, KEDA, Foresail or another baseline.
     pub fn kind(self) -> Kind {
         match self {
             Self::Hpa(_) => Kind::Hpa,

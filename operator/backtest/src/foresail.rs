@@ -88,7 +88,7 @@ impl Foresail {
         self.autoscaler.selection()
     }
 
-    /// The last decision.
+    /// The newest decision, with what belongs to it; `None` before the first.
     pub fn last(&self) -> Option<&Decided> {
         self.last.as_ref()
     }

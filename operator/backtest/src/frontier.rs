@@ -6,7 +6,7 @@ use serde::Serialize;
 /// What one setting of a baseline cost and missed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Point {
-    /// Which setting.
+    /// The name of the run, such as `HPA 70%`; empty where nobody asks.
     pub name: String,
     /// Share of time in which the promise was broken, 0 to 1.
     pub violation: f64,

@@ -44,13 +44,13 @@ pub struct Outcome {
 pub struct Tick {
     /// Which policy.
     pub run: String,
-    /// When.
+    /// The moment of the decision, in the time of the recording.
     pub time: jiff::Timestamp,
     /// Arrivals a second over the last 15 seconds, as they really were.
     pub load: f64,
     /// What the policy was told the load is; `null` where it was told nothing fresh.
     pub observed: Option<f64>,
-    /// Why not.
+    /// Why nothing was observed, where `observed` is `None`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub absent: Option<&'static str>,
     /// Pods that serve.

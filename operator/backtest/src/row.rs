@@ -15,7 +15,7 @@ pub const FORESAIL: &str = "Foresail";
 pub struct Row {
     /// The policy's name.
     pub name: String,
-    /// What sort it is.
+    /// Whose row it is: an HPA, KEDA, Foresail or another baseline.
     pub kind: Kind,
     /// Its numbers.
     #[serde(flatten)]

@@ -22,6 +22,7 @@ use crate::lease::Leadership;
 use crate::memory::Memory;
 use crate::observe::pods::Pods;
 use crate::observe::secrets::Secrets;
+use crate::wiring::Wiring;
 
 /// How the controller is run.
 #[derive(Clone, Debug)]
@@ -89,15 +90,8 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(crate) fn new(
-        client: Client,
-        settings: Settings,
-        metrics: Metrics,
-        leadership: watch::Receiver<Leadership>,
-        snapshot: watch::Sender<Snapshot>,
-        overview: watch::Receiver<Arc<Overview>>,
-        calendars: watch::Receiver<Arc<Vec<Calendar>>>,
-    ) -> Self {
+    pub(crate) fn new(wiring: &Wiring, settings: Settings) -> Self {
+        let (client, metrics) = (wiring.client.clone(), wiring.metrics.clone());
         let reporter =
             Reporter { controller: "foresail".to_owned(), instance: Some(settings.instance.clone()) };
         let pool = sources::Pool::observed(
@@ -128,10 +122,10 @@ impl Context {
             client,
             settings,
             metrics,
-            leadership,
-            snapshot,
-            overview,
-            calendars,
+            leadership: wiring.leadership.subscribe(),
+            snapshot: wiring.snapshot.clone(),
+            overview: wiring.overview.clone(),
+            calendars: wiring.calendars.clone(),
         }
     }
 

@@ -19,8 +19,10 @@ mod reconcile;
 pub mod report;
 pub mod runtime;
 pub mod validate;
+mod wiring;
 
 pub use context::Settings;
 pub use decide::profiles::Store;
 pub use decide::recordings::Recordings;
-pub use runtime::{Progress, Wiring, run};
+pub use runtime::run;
+pub use wiring::{Progress, Wiring};

@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use api::v1alpha1::AutoscalePolicy;
 use futures::{StreamExt as _, TryStreamExt as _};
-use health::Overview;
-use health::calendar::Calendar;
-use health::snapshot::{PolicyKey, Snapshot};
+use health::snapshot::PolicyKey;
 use jiff::Timestamp;
 use k8s_openapi::api::autoscaling::v1::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::Pod;
@@ -19,7 +17,6 @@ use kube::runtime::reflector::{self, Store};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{Controller, Predicate as _, WatchStreamExt as _, controller, predicates};
 use kube::{Client, ResourceExt as _};
-use telemetry::metrics::Metrics;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -27,59 +24,21 @@ use tokio_util::sync::CancellationToken;
 use crate::actuate::give_back_floor;
 use crate::context::{Context, Settings};
 use crate::error::say;
-use crate::lease::{Leadership, LeaseSettings, elect};
+use crate::lease::{Leadership, elect};
 use crate::reconcile::{Guarded, drives_floor, note_claim, reconcile};
+use crate::wiring::{Progress, Wiring};
 
 /// How long writing histories may take at the end: all of them belong to one process, which has seconds.
 const PROFILES_AT_THE_END: Duration = Duration::from_secs(5);
 
-/// How far the controller got, for readiness.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// Not ready yet: what is being waited for.
-    Waiting(String),
-    /// Caches are warm; policies are looked at as soon as this instance leads.
-    Ready,
-}
-
-/// What the controller is connected to.
-pub struct Wiring {
-    /// The API server.
-    pub client: Client,
-    /// The registry.
-    pub metrics: Metrics,
-    /// What the page shows; the controller puts policies in.
-    pub snapshot: watch::Sender<Snapshot>,
-    /// The health of the system, which policies may be gated by.
-    pub overview: watch::Receiver<Arc<Overview>>,
-    /// The calendars that policies may name.
-    pub calendars: watch::Receiver<Arc<Vec<Calendar>>>,
-    /// How far it got.
-    pub progress: watch::Sender<Progress>,
-    /// Who leads, for others to read.
-    pub leadership: watch::Sender<Leadership>,
-    /// The election; `None` for a single instance that always leads.
-    pub lease: Option<LeaseSettings>,
-    /// Called at every sign of life, for liveness.
-    pub beat: Arc<dyn Fn() + Send + Sync>,
-}
-
 /// Runs until `stop`. Then: no new looks, those under way end, leadership is given up, and it returns.
 pub async fn run(wiring: Wiring, settings: Settings, stop: CancellationToken) {
-    let Wiring { client, metrics, snapshot, overview, calendars, progress, leadership, lease, beat } = wiring;
     let scopes = scopes(&settings);
-    if stop.run_until_cancelled(await_crd(&client, &scopes, &progress)).await.is_none() {
+    if stop.run_until_cancelled(await_crd(&wiring.client, &scopes, &wiring.progress)).await.is_none() {
         return;
     }
-    let context = Arc::new(Context::new(
-        client.clone(),
-        settings.clone(),
-        metrics,
-        leadership.subscribe(),
-        snapshot,
-        overview,
-        calendars,
-    ));
+    let context = Arc::new(Context::new(&wiring, settings.clone()));
+    let Wiring { client, progress, leadership, lease, beat, .. } = wiring;
     let mut tasks = JoinSet::new();
     let warm = caches(&context, &scopes, &stop, &mut tasks);
     progress.send_replace(Progress::Waiting("reading pods and HPAs".to_owned()));

@@ -11,9 +11,9 @@ use crate::seconds;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Behavior {
-    /// The way up.
+    /// Rules for more replicas.
     pub scale_up: ScalingRules,
-    /// The way down.
+    /// Rules for fewer replicas.
     pub scale_down: ScalingRules,
 }
 
@@ -50,7 +50,7 @@ pub struct RatePolicy {
     /// Whether `value` counts pods or percent of the replicas at the start of the period.
     #[serde(rename = "type")]
     pub kind: RateKind,
-    /// How many.
+    /// Pods, or per cent of those that run, within the period.
     pub value: u32,
     /// In which time; the HPA allows up to 1800 seconds.
     #[serde(with = "seconds", rename = "periodSeconds")]

@@ -51,7 +51,7 @@ pub struct History {
 /// A change of replicas that was carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScaleEvent {
-    /// When.
+    /// When the replicas were changed.
     pub at: Timestamp,
     /// Replicas added, or removed where negative.
     pub change: i64,
@@ -130,10 +130,10 @@ pub struct UpWatch {
     pub served: Option<f64>,
 }
 
-/// The last decision.
+/// When the last decision was made, and on how many replicas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Last {
-    /// When.
+    /// When it was made.
     pub at: Timestamp,
     /// `spec.replicas` as far as we know: observed, or set by us since.
     pub spec: u32,

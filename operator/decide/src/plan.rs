@@ -14,9 +14,9 @@ use crate::words::words;
 pub enum Plan {
     /// Nothing.
     Hold {
-        /// The word.
+        /// Why, as a word for programs.
         reason: HoldReason,
-        /// The sentence.
+        /// Why, as a sentence for people.
         message: String,
     },
     /// Write `to` where `from` was observed.
@@ -51,7 +51,7 @@ words! {
 pub struct Pause {
     /// When it ends; `None` for one that somebody has to lift.
     pub until: Option<Timestamp>,
-    /// Why.
+    /// What the person who paused it wrote.
     pub reason: String,
 }
 

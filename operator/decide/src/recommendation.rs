@@ -33,7 +33,7 @@ pub struct Recommendation {
     pub lead: Duration,
     /// The strategy taken.
     pub strategy: Strategy,
-    /// Why that strategy.
+    /// Why the strategy was taken, as a word for programs.
     pub strategy_reason: StrategyReason,
     /// All metrics are fresh and fully measured.
     pub data_fresh: bool,
@@ -59,7 +59,7 @@ pub struct Candidate {
     pub metric: Option<String>,
     /// The answer; `None` where the step couldn't give one.
     pub replicas: Option<u32>,
-    /// The word.
+    /// How the step came to its answer, as a word for programs.
     pub reason: CandidateReason,
     /// The sentence, with the numbers it was made of.
     pub message: String,
@@ -69,9 +69,9 @@ pub struct Candidate {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Limit {
-    /// The word.
+    /// What limited the replicas, as a word for programs.
     pub reason: LimitReason,
-    /// The sentence.
+    /// The same as a sentence, with its numbers.
     pub message: String,
     /// Replicas before.
     pub from: u32,

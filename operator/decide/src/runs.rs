@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Run {
     /// The first decision.
     pub from: Timestamp,
-    /// The last decision.
+    /// When the last decision with these replicas was made.
     pub to: Timestamp,
     /// The replicas.
     pub replicas: u32,

@@ -45,7 +45,7 @@ const NO_BETTER: f64 = 1.0;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Score {
-    /// Which strategy.
+    /// The strategy that was simulated.
     pub strategy: Strategy,
     /// Share of time with too few ready replicas, 0 to 1.
     pub violation: f64,
@@ -93,7 +93,7 @@ pub struct ForecastAccuracy {
 pub struct Selection {
     /// What sizes the workload; `None` before the first decision.
     pub selected: Option<Selected>,
-    /// Since when.
+    /// Since when that strategy sizes the workload; `None` before the first decision.
     pub since: Option<Timestamp>,
     /// What it was selected on; `None` before the first simulation.
     pub evidence: Option<Evidence>,

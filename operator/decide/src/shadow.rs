@@ -58,7 +58,9 @@ pub struct Shadow {
 
 /// What is the same for all workloads in a tick.
 struct Tick<'a> {
-    now: Timestamp,
+    span: Span,
+    /// The most replicas that the policy allows.
+    most: u32,
     second: u32,
     known: &'a [Known<'a>],
     /// Each metric's load, and what it would be after the lead time if it went on climbing.
@@ -116,13 +118,13 @@ impl Shadow {
                 learn_load(memory, &policy.kind, sample, known.forecast, now, after_fall);
             }
         }
-        let tick = self.common(&span, u32::try_from(second).unwrap_or(u32::MAX), known);
+        let tick = self.common(span, u32::try_from(second).unwrap_or(u32::MAX), known);
         for workload in &mut self.workloads {
-            workload.tick(&self.policy, &self.metrics, self.startup, &span, &tick);
+            workload.tick(&self.policy, &self.metrics, self.startup, &tick);
         }
     }
 
-    fn common<'a>(&mut self, span: &Span, second: u32, known: &'a [Known<'a>]) -> Tick<'a> {
+    fn common<'a>(&mut self, span: Span, second: u32, known: &'a [Known<'a>]) -> Tick<'a> {
         let now = span.now;
         let caution = self.policy.timing.after_outage;
         let calm = |memory: &MetricHistory| {
@@ -143,7 +145,8 @@ impl Shadow {
             (None, hold) => hold.filter(|_| known.iter().any(|k| k.load.is_none())),
         };
         Tick {
-            now,
+            span,
+            most: self.policy.max_replicas,
             second,
             known,
             loads: loads.collect(),
@@ -151,7 +154,7 @@ impl Shadow {
             dropped,
             drop_hold: self.drop_hold.filter(|(until, _)| now < *until).map(|(_, floor)| floor),
             means: self.metrics.iter().map(|memory| memory.readings.mean().or(memory.peaks.mean)).collect(),
-            coming: known.iter().map(|known| self.coming(known, span)).collect(),
+            coming: known.iter().map(|known| self.coming(known, &span)).collect(),
             moved: known.iter().map(|known| self.moved(known)).collect(),
         }
     }

@@ -124,7 +124,7 @@ impl Outcome {
 /// A change of status.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transition {
-    /// When.
+    /// When the status changed.
     pub at: Timestamp,
     /// From which status.
     pub from: Status,

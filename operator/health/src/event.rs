@@ -12,7 +12,7 @@ use crate::{ComponentId, Status};
 pub enum Event {
     /// A component's status changed.
     Transition {
-        /// Which component.
+        /// The component whose status changed.
         id: ComponentId,
         /// When it was concluded.
         at: Timestamp,
@@ -29,9 +29,9 @@ pub enum Event {
     },
     /// A component began or ceased to flap.
     Flapping {
-        /// Which component.
+        /// The component that began or ceased to flap.
         id: ComponentId,
-        /// When.
+        /// When it did.
         at: Timestamp,
         /// Whether it flaps now.
         flapping: bool,

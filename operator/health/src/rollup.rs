@@ -177,7 +177,7 @@ pub struct Member<'a> {
     pub id: &'a ComponentId,
     /// Its rolled-up status.
     pub status: Status,
-    /// How much it matters.
+    /// Whether its group is down, or only degraded, when it is down.
     pub criticality: Criticality,
     /// Which groups it belongs to.
     pub groups: &'a [String],

@@ -27,7 +27,7 @@ pub struct Component {
     pub kind: String,
     /// When and how it is probed.
     pub settings: Settings,
-    /// How much it matters.
+    /// Whether its group is down, or only degraded, when it is down.
     pub criticality: Criticality,
     /// What it needs.
     pub depends_on: Vec<Dependency>,
@@ -41,12 +41,12 @@ pub struct Component {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ComponentView {
-    /// What it is.
+    /// The component as its `HealthCheck` defines it.
     #[serde(flatten)]
     pub component: Arc<Component>,
     /// Its status, dependencies and agreement included.
     pub status: Status,
-    /// Since when.
+    /// When its status last changed.
     pub since: Timestamp,
     /// What it says of itself, as the probers agree.
     pub own: Status,
@@ -74,7 +74,7 @@ pub struct ComponentView {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Overview {
-    /// When this was true.
+    /// When it was rolled up.
     pub at: Timestamp,
     /// The system as a whole.
     pub status: Status,
@@ -97,7 +97,7 @@ pub struct Overview {
 /// Why replicas must not go down now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GateFailure {
-    /// Which component.
+    /// The component that forbids it.
     pub id: ComponentId,
     /// How it is.
     pub status: Status,

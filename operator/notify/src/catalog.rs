@@ -128,7 +128,7 @@ pub struct Words {
     pub severities: [&'static str; 3],
     /// What is down because of this.
     pub consequences: &'static str,
-    /// Since when.
+    /// The words for the time since which an alert fires.
     pub since: &'static str,
     /// How long it lasted.
     pub lasted: &'static str,

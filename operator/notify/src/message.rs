@@ -188,25 +188,25 @@ impl FailureReason {
     }
 }
 
-/// What an answer means.
+/// How a service's answer to a message counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Taken.
     Delivered,
     /// Not taken; trying again may help.
     Retry {
-        /// Why.
+        /// The word for it, as conditions and metrics have it.
         reason: FailureReason,
         /// Not before this much later, where the service says so.
         after: Option<Duration>,
-        /// What it said.
+        /// The service's answer in words, cut to a length for people.
         message: String,
     },
     /// Not taken, and the same again won't be either.
     Refused {
-        /// Why.
+        /// The word for it, as conditions and metrics have it.
         reason: FailureReason,
-        /// What it said.
+        /// The service's answer in words, cut to a length for people.
         message: String,
     },
 }

@@ -34,7 +34,7 @@ pub struct Settings {
     pub language: Language,
     /// Templates of the user.
     pub custom: Custom,
-    /// Which alerts.
+    /// Severities, labels and names of the alerts that it is notified of.
     pub filter: Filter,
     /// Which together, and how often.
     pub grouping: Grouping,
@@ -45,11 +45,11 @@ pub struct Settings {
 /// What came of one attempt, for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
-    /// When.
+    /// When the attempt ended.
     pub at: Timestamp,
     /// Whether the service took it.
     pub delivered: bool,
-    /// Why not.
+    /// The word for why it was not delivered; `None` where it was.
     pub reason: Option<FailureReason>,
     /// What the service said, without secrets.
     pub message: String,

@@ -40,7 +40,7 @@ pub struct Incoming {
     /// Its annotations.
     #[serde(default)]
     pub annotations: BTreeMap<String, String>,
-    /// Since when.
+    /// When the alert began to fire, as Alertmanager says.
     pub starts_at: Timestamp,
     /// Until when; the year 1 while it fires.
     #[serde(default)]

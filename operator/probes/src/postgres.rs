@@ -17,7 +17,7 @@ const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 /// A PostgreSQL probe.
 #[derive(Clone, Debug)]
 pub struct Postgres {
-    /// Where.
+    /// Host and port of the server, and whether over TLS.
     pub endpoint: Endpoint,
     /// As whom.
     pub credentials: Credentials,

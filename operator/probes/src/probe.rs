@@ -36,7 +36,7 @@ pub(crate) async fn timed(question: impl Future<Output = Result<(), Failure>> + 
 pub struct Invalid {
     /// The kind it was meant to be.
     pub kind: &'static str,
-    /// Why.
+    /// The word for what is wrong with the check.
     pub reason: Reason,
     /// The remedy.
     pub message: String,

@@ -23,7 +23,7 @@ const CLOSE: u16 = 50;
 /// A RabbitMQ probe.
 #[derive(Clone, Debug)]
 pub struct Rabbitmq {
-    /// Where.
+    /// Host and port of the server, and whether over TLS.
     pub endpoint: Endpoint,
     /// As whom.
     pub credentials: Credentials,

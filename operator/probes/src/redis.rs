@@ -12,7 +12,7 @@ use crate::probe::{Probe, timed};
 /// A Redis probe.
 #[derive(Clone, Debug)]
 pub struct Redis {
-    /// Where.
+    /// Host and port of the server, and whether over TLS.
     pub endpoint: Endpoint,
     /// As whom; an empty name signs in with the password alone.
     pub credentials: Option<Credentials>,

@@ -9,7 +9,7 @@ use crate::probe::{Probe, timed};
 /// A TCP probe.
 #[derive(Clone, Debug)]
 pub struct Tcp {
-    /// Where.
+    /// Host and port to connect to, and whether over TLS.
     pub endpoint: Endpoint,
 }
 

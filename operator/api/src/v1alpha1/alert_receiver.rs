@@ -76,7 +76,7 @@ pub struct AlertReceiverSpec {
     /// The language of messages: en (default) or zh.
     #[serde(default)]
     pub language: Language,
-    /// Which alerts.
+    /// Severities, names and labels of the alerts to send; all where nothing is said.
     #[serde(default)]
     pub filter: AlertFilter,
     /// Which alerts are told together, and how often.

@@ -364,7 +364,7 @@ pub struct HealthCheckStatus {
     /// pass, warn, fail, unknown or maintenance: dependencies and the agreement of all probers included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
-    /// Since when.
+    /// When the status last changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
     /// What the component says of itself.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::DURATION_PATTERN;
 
-/// What is planned.
+/// Windows in which replicas have a floor or a ceiling, or maintenance is announced; holidays besides.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "foresail.dev",
@@ -229,7 +229,7 @@ pub struct NextWindow {
     /// Its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<Time>,
-    /// What it does.
+    /// What it does, in words: such as `at least 40 replicas`.
     #[serde(default)]
     pub effect: String,
 }

@@ -206,7 +206,7 @@ pub struct SelectionStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NextChange {
-    /// When.
+    /// When the replicas are expected to change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<Time>,
     /// To how many.

@@ -6,9 +6,9 @@ use std::cmp::Ordering;
 /// `spec.behavior`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Behavior {
-    /// The way up.
+    /// Rules for more replicas.
     pub up: Rules,
-    /// The way down.
+    /// Rules for fewer replicas.
     pub down: Rules,
 }
 
@@ -37,9 +37,9 @@ pub enum Select {
 /// So much in so many seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// What is counted.
+    /// Whether `value` is a number of pods or a percentage of those that run.
     pub kind: PolicyKind,
-    /// How many.
+    /// Pods, or per cent, within the period.
     pub value: u32,
     /// `periodSeconds`.
     pub period: usize,

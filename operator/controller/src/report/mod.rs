@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use api::v1alpha1::{AutoscalePolicy, AutoscalePolicyStatus};
 use autoscaler::ForecastState;
-use health::snapshot::NextChange;
+use health::snapshot::{NextChange, PolicySnapshot};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Patch, PatchParams};
@@ -75,7 +75,9 @@ pub(crate) async fn report(
     if let Some(intent) = subject.intent {
         series::outcome(&memory.metrics, intent, &counted, outcome, trace_id.clone());
     }
-    show(context, memory, subject, outcome, &next, next_change.as_ref(), trace_id);
+    if let Some(policy) = shown(memory, subject, outcome, &next, next_change.as_ref(), trace_id) {
+        context.snapshot.send_modify(|snapshot| snapshot.put(policy));
+    }
     tell(context, memory, subject, outcome, &next).await;
     write(context, memory, next, now).await;
     context.metrics.step(Step::Report, begun.elapsed().as_secs_f64());
@@ -130,23 +132,22 @@ fn startup(startups: &autoscaler::StartUps) -> Option<api::v1alpha1::Startup> {
     (!samples.is_empty()).then_some(api::v1alpha1::Startup { p95_seconds: p95, samples })
 }
 
-fn show(
-    context: &Context,
+/// What the page shows now; nothing where the spec can't be read.
+fn shown(
     memory: &PolicyMemory,
     subject: &Subject<'_>,
     outcome: &Outcome,
     next: &AutoscalePolicyStatus,
     next_change: Option<&NextChange>,
     trace_id: Option<String>,
-) {
-    let Some(intent) = subject.intent else { return };
+) -> Option<PolicySnapshot> {
+    let intent = subject.intent?;
     let savings = memory.autoscaler.as_ref().map(|a| a.savings());
     let shown = Shown { key: &memory.key, intent, recent: &memory.recent, savings };
-    let policy = match outcome {
+    Some(match outcome {
         Outcome::Decided(decided) => page::decided(&shown, decided, &next.conditions, next_change, trace_id),
         Outcome::Refused(_) => page::bare(&shown, &next.conditions, Timestamp::now()),
-    };
-    context.snapshot.send_modify(|snapshot| snapshot.put(policy));
+    })
 }
 
 /// Events: each thing once when it begins, not at every look.

@@ -34,7 +34,7 @@ pub struct Decided {
 pub struct Note {
     /// The word to search for.
     pub reason: &'static str,
-    /// What it is.
+    /// What is wrong and what to do, in a sentence or two.
     pub message: String,
 }
 

@@ -15,7 +15,7 @@ use crate::policy::{BacklogPolicy, MetricKind, Policy};
 use crate::predictive::peak;
 use crate::reactive::{Surge, need};
 use crate::selection::Score;
-use crate::strategy::{Selected, Sizing, Span, Strategy, StrategyReason};
+use crate::strategy::{Selected, Sizing, Strategy, StrategyReason};
 
 /// Ticks that a measurement lags behind: a rate over a minute is that of half a minute ago.
 const LAG_TICKS: usize = 2;
@@ -119,12 +119,11 @@ impl Workload {
         policy: &Policy,
         metrics: &[MetricHistory],
         startup: Duration,
-        span: &Span,
         tick: &Tick<'_>,
     ) {
         self.start(tick.second);
         self.work(policy, tick);
-        let wish = self.wish(policy, metrics, span, tick);
+        let wish = self.wish(policy, metrics, tick);
         if self.spec == 0 && self.sums.ticks == 0 {
             let first = wish.replicas.clamp(policy.min_replicas, policy.max_replicas);
             (self.spec, self.ready) = (first, first);
@@ -160,7 +159,7 @@ impl Workload {
         }
     }
 
-    fn wish(&mut self, policy: &Policy, metrics: &[MetricHistory], span: &Span, tick: &Tick<'_>) -> Wish {
+    fn wish(&mut self, policy: &Policy, metrics: &[MetricHistory], tick: &Tick<'_>) -> Wish {
         let mut wish = Wish { idle: true, ..Wish::default() };
         for (m, metric) in policy.metrics.iter().enumerate() {
             let sizing = Sizing::resolve(policy, &self.selected, &metrics[m].peaks, None);
@@ -170,7 +169,7 @@ impl Workload {
                     self.wish_for_load(m, &sizing, tick, &mut wish);
                 }
                 MetricKind::Backlog(backlog) => {
-                    self.wish_for_queue(m, backlog, &sizing, policy, span, tick, &mut wish);
+                    self.wish_for_queue(m, backlog, &sizing, tick, &mut wish);
                 }
                 // What the value would be with other replicas, nobody knows.
                 MetricKind::Value => wish.idle = false,
@@ -199,17 +198,15 @@ impl Workload {
         }
     }
 
-    #[allow(clippy::too_many_arguments, reason = "a queue is sized on all of it")]
     fn wish_for_queue(
         &self,
         m: usize,
         backlog: &BacklogPolicy,
         sizing: &Sizing,
-        policy: &Policy,
-        span: &Span,
         tick: &Tick<'_>,
         wish: &mut Wish,
     ) {
+        let span = tick.span;
         let Some((arrivals, _)) = tick.loads[m] else {
             wish.idle = false;
             return;
@@ -217,7 +214,7 @@ impl Workload {
         let (waiting, known) = (self.queues[m].0, tick.known[m]);
         let forecast = sizing.forecast.zip(known.forecast);
         let coming = forecast
-            .and_then(|(_, f)| peak(f, tick.now, time::after(tick.now, span.lead), 0.5))
+            .and_then(|(_, f)| peak(f, tick.span.now, time::after(tick.span.now, span.lead), 0.5))
             .map_or(0.0, |rate| rate * span.lead.as_secs_f64());
         let asleep = self.spec == 0 && waiting <= backlog.activation;
         if coming < backlog.activation + 1.0 && (asleep || (waiting <= 0.0 && arrivals <= 0.0)) {
@@ -232,8 +229,8 @@ impl Workload {
             ready: self.ready,
             spec: self.spec,
             lead: span.lead,
-            now: tick.now,
-            most: policy.max_replicas,
+            now: tick.span.now,
+            most: tick.most,
             partitions: None,
         }
         .size(backlog);
@@ -279,7 +276,7 @@ impl Workload {
                 tick,
             );
         }
-        to = normalize::rated(policy.behavior.as_ref(), current, to, &self.events, tick.now);
+        to = normalize::rated(policy.behavior.as_ref(), current, to, &self.events, tick.span.now);
         to.clamp(policy.min_replicas, policy.max_replicas)
     }
 
@@ -292,7 +289,7 @@ impl Workload {
         if way.is_small(current - to, current) {
             return current;
         }
-        let removed = crate::descend::removed_within_a_minute(&self.events, tick.now);
+        let removed = crate::descend::removed_within_a_minute(&self.events, tick.span.now);
         let floor = (f64::from(recent) * way.floor_of_recent_peak).ceil() as u32;
         to.max(way.floor(current, removed).0).max(floor.min(current))
     }
@@ -317,9 +314,9 @@ impl Workload {
         } else {
             self.remove(self.spec - to);
         }
-        let cutoff = time::before(tick.now, crate::history::LONGEST_WINDOW);
+        let cutoff = time::before(tick.span.now, crate::history::LONGEST_WINDOW);
         self.events.retain(|event| event.at > cutoff);
-        self.events.push(ScaleEvent { at: tick.now, change: i64::from(to) - i64::from(self.spec) });
+        self.events.push(ScaleEvent { at: tick.span.now, change: i64::from(to) - i64::from(self.spec) });
         self.spec = to;
         let reversed =
             self.changed.is_some_and(|(at, was)| was != up && tick.second.saturating_sub(at) <= REVERSAL);

@@ -44,7 +44,7 @@ pub struct Evidence {
 pub struct Condition {
     /// The rule's name, as `ComponentDown`.
     pub name: String,
-    /// How bad.
+    /// How soon somebody should look.
     pub severity: Severity,
     /// What it is about. Nothing that varies while the alert lasts: labels are its identity.
     pub labels: BTreeMap<String, String>,
@@ -72,7 +72,7 @@ pub struct Alert {
     pub id: String,
     /// The rule's name.
     pub name: String,
-    /// How bad.
+    /// How soon somebody should look.
     pub severity: Severity,
     /// What it is about.
     pub labels: BTreeMap<String, String>,

@@ -90,7 +90,7 @@ pub struct Calendar {
     pub id: String,
     /// The zone of its times and days.
     pub zone: TimeZone,
-    /// What is planned.
+    /// The windows, in the order of the resource.
     pub windows: Vec<Window>,
     /// Its holidays.
     pub holidays: Vec<Holiday>,

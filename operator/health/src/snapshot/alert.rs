@@ -11,7 +11,7 @@ pub struct AlertSnapshot {
     pub id: String,
     /// The rule, as `PolicyAtMaxReplicas`.
     pub alert: String,
-    /// How bad.
+    /// How soon somebody should look.
     pub severity: Severity,
     /// Where in its life.
     pub state: AlertPhase,

@@ -10,7 +10,7 @@ pub struct CalendarWindow {
     pub calendar: String,
     /// The event's name.
     pub name: String,
-    /// What it does.
+    /// Whether it changes replicas or announces maintenance.
     pub kind: CalendarKind,
     /// Its beginning.
     pub start: Timestamp,

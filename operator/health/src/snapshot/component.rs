@@ -87,7 +87,7 @@ pub struct HealthNode {
 /// A change of a component's status.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthTransition {
-    /// When.
+    /// When the status changed.
     pub at: Timestamp,
     /// To what.
     pub to: HealthStatus,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DecisionEntry {
-    /// When.
+    /// When the decision was made.
     pub at: Timestamp,
     /// What came of it.
     pub outcome: Outcome,

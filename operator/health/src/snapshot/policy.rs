@@ -73,7 +73,7 @@ pub struct PolicySnapshot {
     pub saved: Option<Saved>,
     /// The last backtest of this policy, if one was run.
     pub backtest: Option<BacktestSummary>,
-    /// When this was true.
+    /// The time of the decision that this shows.
     pub updated: Timestamp,
     /// The trace of the last decision, 32 hexadecimal digits, where tracing is on.
     pub trace_id: Option<String>,
@@ -151,12 +151,12 @@ pub struct PolicySummary {
     pub attention: Option<ConditionSnapshot>,
     /// The next expected change.
     pub next_change: Option<NextChange>,
-    /// What was saved.
+    /// Replica-hours saved against a fixed number of replicas; `None` before any were counted.
     pub saved: Option<Saved>,
     /// Load of the driving metric, the past and then the forecast's middle, evenly spaced, in thousandths of the
     /// largest; `null` is a gap.
     pub spark: Spark,
-    /// When this was true.
+    /// The time of the decision that this shows.
     pub updated: Timestamp,
 }
 
@@ -253,7 +253,7 @@ pub struct Startup {
     pub samples: u32,
 }
 
-/// What was saved.
+/// Replica-hours saved against a fixed number of replicas.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Saved {

@@ -37,7 +37,7 @@ pub trait Format: Send + Sync {
     /// time, so that a retry can go on where it stopped. An error is a verdict: the secret isn't valid, for example.
     fn requests(&self, message: &Message, words: &Renderer, now: Timestamp) -> Result<Vec<Request>, Verdict>;
 
-    /// What an answer means.
+    /// How the service's answer counts: delivered, to be tried again, or refused for good.
     fn judge(&self, answer: &Answer) -> Verdict;
 
     /// Grouping that the service needs instead of the user's.

@@ -37,7 +37,7 @@ pub struct QueueReading {
     pub waiting: u64,
     /// Messages handed to a consumer and not yet acknowledged, where the broker tells them apart.
     pub in_flight: Option<u64>,
-    /// What has come in.
+    /// Messages that came in: a counter or a rate, as the broker tells; `None` where it tells neither.
     pub arrivals: Option<Count>,
     /// What has been worked off.
     pub served: Option<Count>,

@@ -42,7 +42,7 @@ pub struct Config {
     pub queue: Queue,
 }
 
-/// What is counted.
+/// What holds the messages: a list, or a stream that a consumer group reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Queue {
     /// The elements of a list.
