@@ -110,7 +110,8 @@ impl Answers<'_> {
             self.as_hpa(value);
         }
         // Switched off, it's what an HPA answers and nothing else.
-        if metric.policy.kind == MetricKind::AverageValue && self.context.policy.forecast == ForecastUse::Auto {
+        if metric.policy.kind == MetricKind::AverageValue && self.context.policy.forecast == ForecastUse::Auto
+        {
             self.with_headroom(value);
             self.surge(value);
         }
@@ -286,7 +287,9 @@ impl Answers<'_> {
 
     fn fallback(&mut self) {
         let metric = self.metric;
-        let (Some(fallback), Some(since)) = (metric.policy.fallback, metric.memory.absent_since) else { return };
+        let (Some(fallback), Some(since)) = (metric.policy.fallback, metric.memory.absent_since) else {
+            return;
+        };
         let gone = time::since(self.context.span.now, since);
         if metric.fresh.is_none() && gone >= fallback.after {
             let least = fallback.min_replicas;
