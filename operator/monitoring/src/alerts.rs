@@ -302,16 +302,11 @@ impl<'a> Term<'a> {
     }
 
     fn count(&mut self) {
-        let severity = |s| match s {
-            alert::Severity::Info => "info",
-            alert::Severity::Warning => "warning",
-            alert::Severity::Critical => "critical",
-        };
         let mut counts: HashMap<(&'static str, &'static str), usize> =
             self.counted.iter().map(|key| (*key, 0)).collect();
         for a in self.alerts.firing() {
             if let Some(rule) = alert::BuiltIn::ALL.into_iter().find(|b| b.as_str() == a.name) {
-                *counts.entry((rule.as_str(), severity(a.severity))).or_default() += 1;
+                *counts.entry((rule.as_str(), a.severity.as_str())).or_default() += 1;
             }
         }
         for ((rule, severity), count) in counts {

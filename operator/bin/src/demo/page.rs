@@ -183,7 +183,7 @@ impl Page {
             self.alerts.all().into_iter().map(|a| AlertSnapshot::of(a, Vec::new())).collect();
         for rule in alert::BuiltIn::ALL {
             let firing = self.alerts.firing().filter(|a| a.name == rule.as_str()).count();
-            self.metrics.alerts_firing(rule.as_str(), severity(rule.defaults().0), firing);
+            self.metrics.alerts_firing(rule.as_str(), rule.defaults().0.as_str(), firing);
         }
         if *snapshot.alerts != alerts {
             snapshot.alerts = Arc::new(alerts);
@@ -218,13 +218,5 @@ fn state(replicas: Replicas) -> WorkloadState {
         updated: replicas.ready as i32,
         stuck: None,
         crashing: crashing.collect(),
-    }
-}
-
-fn severity(severity: alert::Severity) -> &'static str {
-    match severity {
-        alert::Severity::Info => "info",
-        alert::Severity::Warning => "warning",
-        alert::Severity::Critical => "critical",
     }
 }

@@ -57,9 +57,9 @@ pub(crate) async fn report(
 ) {
     let begun = Instant::now();
     let trace_id = telemetry::tracing::trace_id();
-    let next_change = match (outcome, subject.intent) {
-        (Outcome::Decided(decided), Some(_)) => page::next_change(decided),
-        _ => None,
+    let next_change = match outcome {
+        Outcome::Decided(decided) => page::next_change(decided),
+        Outcome::Refused(_) => None,
     };
     let next = make_status(memory, subject, outcome, next_change.as_ref(), trace_id.clone(), now);
     if let Outcome::Decided(decided) = outcome {

@@ -76,7 +76,7 @@ impl Recent {
             let forecast = decided.forecasts.get(i).and_then(|state| state.forecast.as_ref().ok());
             let at = |level| forecast.and_then(|f| f.at(due, level));
             let expected = at(0.5).map(|median| PendingForecast { median, upper: at(level) });
-            metric.expect(record.now, due, expected);
+            metric.remember(record.now, due, expected);
         }
         if let Some(entry) = entry(decided, self.decisions.front(), trace_id) {
             self.decisions.push_front(entry);
@@ -87,7 +87,7 @@ impl Recent {
 
 impl RecentMetric {
     /// Remembers what is expected for `at`, and shows what had been expected for now.
-    fn expect(&mut self, now: Timestamp, at: Timestamp, forecast: Option<PendingForecast>) {
+    fn remember(&mut self, now: Timestamp, at: Timestamp, forecast: Option<PendingForecast>) {
         self.pending.extend(forecast.map(|forecast| (at, forecast)));
         while let Some((due, forecast)) = self.pending.front().copied().filter(|(due, _)| *due <= now) {
             self.hindcast.note(due, forecast.median);
@@ -112,9 +112,9 @@ mod tests {
     fn what_was_expected_is_shown_when_it_is_due() {
         let mut metric = RecentMetric::default();
         let forecast = PendingForecast { median: 7.0, upper: Some(9.0) };
-        metric.expect(at(0), at(600), Some(forecast));
+        metric.remember(at(0), at(600), Some(forecast));
         assert!(metric.hindcast.series().is_none());
-        metric.expect(at(600), at(1_200), None);
+        metric.remember(at(600), at(1_200), None);
         assert_eq!(metric.hindcast.series().unwrap().last().map(|(_, v)| v), Some(7.0));
         assert_eq!(metric.due, Some(forecast));
     }

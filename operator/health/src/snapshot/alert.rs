@@ -47,6 +47,17 @@ pub enum Severity {
     Critical,
 }
 
+impl Severity {
+    /// The word, as JSON and metrics have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
 /// Where in its life an alert is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
