@@ -65,7 +65,8 @@ const SHOWN_AHEAD: Duration = Duration::from_hours(4);
 const STEP: Duration = Duration::from_mins(1);
 
 /// How loads are forecast under a policy that says no more than its lead time and what it protects: by the minute, as far
-/// ahead as is shown or as twice the lead time, with the usual quantiles and those of `protections` (0 to 1).
+/// ahead as is shown, decided on as far ahead as an hour or twice the lead time, with the usual quantiles and those of
+/// `protections` (0 to 1).
 pub fn forecast_settings(lead_time: LeadTime, protections: &[f64]) -> Settings {
     let lead = match lead_time {
         LeadTime::Fixed(lead) => lead,
@@ -73,5 +74,7 @@ pub fn forecast_settings(lead_time: LeadTime, protections: &[f64]) -> Settings {
     };
     let usual = Settings::default();
     let levels = usual.levels.iter().chain(protections).copied().collect();
-    Settings { step: STEP, horizon: SHOWN_AHEAD.max(lead * 2), levels, ..usual }.in_range()
+    let decision_horizon = usual.decision_horizon.max(lead * 2);
+    Settings { step: STEP, horizon: SHOWN_AHEAD.max(decision_horizon), decision_horizon, levels, ..usual }
+        .in_range()
 }

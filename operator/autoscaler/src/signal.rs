@@ -50,9 +50,9 @@ impl SignalSpec {
     /// Whether both are the same source, and are learned the same way.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         let learned = |spec: &Self| {
-            let Settings { step, horizon, history, time_zone, excluded, .. } =
+            let Settings { step, horizon, decision_horizon, history, time_zone, excluded, .. } =
                 spec.settings.clone().in_range();
-            (step, horizon, history, time_zone, excluded)
+            (step, horizon, decision_horizon, history, time_zone, excluded)
         };
         (&self.identity, self.keeps_history) == (&other.identity, other.keeps_history)
             && learned(self) == learned(other)

@@ -15,6 +15,8 @@ use crate::smoothing::{Damped, Winters};
 pub(crate) struct Ensemble {
     /// Horizons in steps, rising.
     pub(crate) keys: Vec<usize>,
+    /// How many of them, from the first on, decisions look at.
+    pub(crate) decided: usize,
     damped: Option<Damped>,
     winters: Option<Winters>,
     mstl: Option<Decomposition>,
@@ -26,8 +28,8 @@ pub(crate) struct Ensemble {
 }
 
 impl Ensemble {
-    pub(crate) fn new(keys: Vec<usize>) -> Self {
-        Self { champion: Regressions::new(keys.len(), None), keys, ..Self::default() }
+    pub(crate) fn new(keys: Vec<usize>, decided: usize) -> Self {
+        Self { champion: Regressions::new(keys.len(), None), keys, decided, ..Self::default() }
     }
 
     /// Fits all members anew; the trees only where `heavy`. `fresh` starts without what was learned before.
@@ -40,7 +42,7 @@ impl Ensemble {
         let rest: Vec<f32> = (from..n)
             .map(|t| past.lin.values()[t] - past.usual(t, 0).unwrap_or(past.lin.values()[t]))
             .collect();
-        let middle = self.keys.get(self.keys.len() / 2).copied().unwrap_or(1);
+        let middle = self.keys.get(self.decided / 2).copied().unwrap_or(1);
         self.damped = Some(Damped::fit(&rest, middle));
         self.winters = Winters::fit(past);
         self.mstl = Decomposition::fit(past, middle);

@@ -39,6 +39,8 @@ pub struct Forecaster {
     pub(crate) past: Option<CleanHistory>,
     pub(crate) ensemble: Ensemble,
     pub(crate) tracks: Vec<HorizonModel>,
+    /// How many of them, from the first on, decisions look at.
+    decided: usize,
     pub(crate) seasons: Vec<Period>,
     pub(crate) jump: Jump,
     /// The slot in which the level last jumped.
@@ -61,40 +63,45 @@ pub struct Forecaster {
 /// Every how many refits the trees are grown anew and the seasons looked for.
 const HEAVY_EVERY: u32 = 4;
 
-/// The horizons that are learned for, in steps: in between, forecasts are interpolated.
-fn horizons(settings: &Settings) -> Vec<usize> {
+/// The horizons that are learned for, in steps, up to the decision horizon and beyond: in between, forecasts are
+/// interpolated.
+fn horizons(settings: &Settings) -> (Vec<usize>, Vec<usize>) {
     let step = settings.step.as_secs().max(1);
-    let rows = settings.rows();
+    let (decided, rows) = (settings.decision_rows(), settings.rows());
     let minutes = [5, 15, 30, 60, 120, 240, 480, 960, 1440, 2880];
-    let mut keys = vec![1, 2];
-    keys.extend(minutes.iter().map(|m| (m * 60 / step) as usize));
-    keys.push(rows);
-    keys.retain(|k| *k >= 1 && *k <= rows);
-    keys.sort_unstable();
-    keys.dedup();
-    // Two keys close together at the end teach the same.
-    if let [.., a, b] = keys[..]
-        && b > 4
-        && b * 3 < a * 4
-    {
-        let last = keys.len() - 2;
-        keys.remove(last);
-    }
-    keys
+    let keys = |from: usize, to: usize| {
+        let usual = [1, 2].into_iter().chain(minutes.iter().map(|m| (m * 60 / step) as usize));
+        let mut keys: Vec<usize> = usual.chain([to]).filter(|k| (from..=to).contains(k)).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        // Two keys close together at the end teach the same.
+        if let [.., a, b] = keys[..]
+            && b > 4
+            && b * 3 < a * 4
+        {
+            let last = keys.len() - 2;
+            keys.remove(last);
+        }
+        keys
+    };
+    (keys(1, decided), keys(decided + 1, rows))
 }
 
 impl Forecaster {
     /// A forecaster that knows nothing yet. Settings out of range are brought into range.
     pub fn new(settings: Settings) -> Self {
         let settings = settings.in_range();
-        let keys = horizons(&settings);
+        let (near, far) = horizons(&settings);
+        let decided = near.len();
+        let keys = [near, far].concat();
         let step = settings.step.as_secs();
         Self {
             partial: None,
             history: History::new(step as i64),
             past: None,
             tracks: keys.iter().map(|h| HorizonModel::new(*h, step as f32)).collect(),
-            ensemble: Ensemble::new(keys),
+            ensemble: Ensemble::new(keys, decided),
+            decided,
             seasons: Vec::new(),
             jump: Jump::default(),
             jumped: None,
@@ -257,6 +264,11 @@ impl Forecaster {
     /// measured yet. Row 0 is the step that holds `origin`.
     pub fn estimate(&self, origin: Timestamp) -> Result<Forecast, NoForecast> {
         quantile_rows::forecast(self, origin)
+    }
+
+    /// What is learned at the horizons that decisions look at.
+    fn decided(&self) -> &[HorizonModel] {
+        &self.tracks[..self.decided]
     }
 
     /// Slots in a day.

@@ -44,6 +44,10 @@ pub struct Settings {
     /// How far ahead to forecast, at least one step and at most two days; 1 h by default. The cost of a refit grows
     /// with the logarithm of the horizon.
     pub horizon: Duration,
+    /// How far ahead decisions look, at most the horizon; 1 h by default. Rows beyond are shown only: the record up to here
+    /// decides whether the forecast is trusted and which models are used, and no row up to here depends on how much further
+    /// is forecast.
+    pub decision_horizon: Duration,
     /// Quantile levels, rising, inside (0, 1); .5, .8, .9, .95 and .99 by default.
     pub levels: Vec<f64>,
     /// The zone in which days and weeks begin; UTC by default. Daylight saving follows from it.
@@ -62,6 +66,7 @@ impl Default for Settings {
         Self {
             step: Duration::from_mins(5),
             horizon: Duration::from_hours(1),
+            decision_horizon: Duration::from_hours(1),
             levels: vec![0.5, 0.8, 0.9, 0.95, 0.99],
             time_zone: TimeZone::UTC,
             history: Duration::from_hours(14 * 24),
@@ -78,6 +83,7 @@ impl Settings {
         let seconds = self.step.as_secs().clamp(10, 3600);
         self.step = Duration::from_secs(seconds);
         self.horizon = self.horizon.clamp(self.step, Duration::from_hours(48));
+        self.decision_horizon = self.decision_horizon.clamp(self.step, self.horizon);
         self.levels.retain(|l| *l > 0.0 && *l < 1.0);
         self.levels.sort_by(f64::total_cmp);
         self.levels.dedup();
@@ -90,7 +96,16 @@ impl Settings {
 
     /// The number of forecast rows.
     pub fn rows(&self) -> usize {
-        self.horizon.as_secs().div_ceil(self.step.as_secs().max(1)) as usize
+        self.steps(self.horizon)
+    }
+
+    /// The number of forecast rows that decisions look at.
+    pub(crate) fn decision_rows(&self) -> usize {
+        self.steps(self.decision_horizon)
+    }
+
+    fn steps(&self, ahead: Duration) -> usize {
+        ahead.as_secs().div_ceil(self.step.as_secs().max(1)) as usize
     }
 
     /// The number of slots of history.

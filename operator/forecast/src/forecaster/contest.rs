@@ -54,7 +54,8 @@ pub(crate) struct Contest {
     cause: Cause,
     pub(crate) challenger: Regressions,
     begun: i64,
-    /// Sums of absolute errors of each regression of champion and challenger, and forecasts scored, by horizon.
+    /// Sums of absolute errors of each regression of champion and challenger, and forecasts scored, by the horizons that
+    /// decisions look at.
     errors: Vec<[Rival; 2]>,
     scored: Vec<u32>,
 }
@@ -120,7 +121,7 @@ impl Forecaster {
         if let Some((cause, since)) = self.wanted.challenger.take_if(|wanted| ready(wanted)) {
             let mut challenger = self.ensemble.champion.clone();
             challenger.since = Some(since);
-            let horizons = self.ensemble.keys.len();
+            let horizons = self.ensemble.decided;
             self.contest = Some(Contest {
                 cause,
                 challenger,

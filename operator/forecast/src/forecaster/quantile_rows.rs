@@ -70,23 +70,29 @@ struct Shape {
 impl Shape {
     fn new(f: &Forecaster, past: &CleanHistory, late: i64, rows: usize) -> Self {
         let nothing = Self { usual: Vec::new(), trust: 0.0 };
-        let (Some(first), Some(last)) = (f.tracks.first(), f.tracks.last()) else { return nothing };
+        let (Some(first), Some(last)) = (f.decided().first(), f.decided().last()) else { return nothing };
         if last.ahead <= first.ahead + 1 || last.blend.count < 1.0 {
             return nothing;
         }
         let error = |m: usize| last.blend.error[m].max(1e-9);
         let trust = (1.0 - error(SHAPE) / error(0)).clamp(0.0, 1.0);
-        let reach = (late.max(0) as usize + rows).min(last.ahead + 1);
+        let furthest = f.tracks.last().map_or(0, |t| t.ahead + 1);
+        let reach = (late.max(0) as usize + rows).min(furthest);
         if trust <= 0.05 {
             return nothing;
         }
         let newest = past.newest();
-        let usual: Option<Vec<f32>> = (0..=reach).map(|h| past.usual(newest + h, h)).collect();
-        usual.map_or(nothing, |usual| Self { usual, trust })
+        Self { usual: (0..=reach).map_while(|h| past.usual(newest + h, h)).collect(), trust }
     }
 
-    fn at(&self, ahead: f32) -> f32 {
-        self.usual.get(ahead as usize).map_or(0.0, |v| v * self.trust)
+    fn at(&self, ahead: f32) -> Option<f32> {
+        self.usual.get(ahead as usize).map(|v| v * self.trust)
+    }
+
+    /// How far the usual course at `ahead` lies above the line from `a` to `b`, a share `t` of the way.
+    fn bend(&self, (a, ahead, b): (f32, f32, f32), t: f32) -> Option<f32> {
+        let (a, usual, b) = (self.at(a)?, self.at(ahead)?, self.at(b)?);
+        Some(usual - (a + (b - a) * t))
     }
 }
 
@@ -102,8 +108,7 @@ fn between(knots: &[Knot], ahead: f32, shape: &Shape) -> Vec<f32> {
     let (a, b) = (&knots[above - 1], &knots[above]);
     let t = (ahead - a.ahead) / (b.ahead - a.ahead);
     let straight = a.center + (b.center - a.center) * t;
-    let usual = (shape.at(a.ahead), shape.at(ahead), shape.at(b.ahead));
-    let bend = usual.1 - (usual.0 + (usual.2 - usual.0) * t);
+    let bend = shape.bend((a.ahead, ahead, b.ahead), t).unwrap_or(0.0);
     let center = (straight + bend).max(0.0);
     a.quantiles
         .iter()
@@ -112,9 +117,9 @@ fn between(knots: &[Knot], ahead: f32, shape: &Shape) -> Vec<f32> {
         .collect()
 }
 
-/// The heaviest members at the longest horizon, with their weights.
+/// The heaviest members at the decision horizon, with their weights.
 pub(super) fn blend_name(f: &Forecaster) -> String {
-    let Some(track) = f.tracks.last() else { return String::new() };
+    let Some(track) = f.decided().last() else { return String::new() };
     let weights = track.blend.weights();
     let mut order: Vec<usize> = (0..weights.len()).collect();
     order.sort_by(|a, b| weights[*b].total_cmp(&weights[*a]));

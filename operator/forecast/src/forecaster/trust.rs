@@ -33,7 +33,8 @@ impl Forecaster {
     ///
     /// [`NoForecast`] with its reason, in the order of [`NoForecastReason`]: nothing measured; less than two seasons;
     /// too many gaps in the last day; the newest value older than three steps (ten minutes at least); no better than
-    /// the last value and the same time yesterday, over about the last day, at any horizon (unless its error is below 2 %); error above half of load;
+    /// the last value and the same time yesterday, over about the last day, at any horizon that decisions look at
+    /// (unless its error is below 2 %); error above half of load;
     /// less than 85 % of values at or below the .95 quantile; the level jumped within the last half hour and the error
     /// is still well above what it was; the signal follows our replicas.
     pub fn predict(&self, origin: Timestamp) -> Result<Forecast, NoForecast> {
@@ -71,7 +72,7 @@ impl Forecaster {
 
     fn refuse_by_record(&self) -> Option<NoForecast> {
         let no = |reason, message| Some(NoForecast::new(reason, message));
-        let scored: Vec<&HorizonModel> = self.tracks.iter().filter(|t| t.score.scored >= RECORD).collect();
+        let scored: Vec<&HorizonModel> = self.decided().iter().filter(|t| t.score.scored >= RECORD).collect();
         let (Some(first), Some(last)) = (scored.first(), scored.last()) else {
             return no(
                 NoForecastReason::HistoryTooShort,
@@ -119,7 +120,7 @@ impl Forecaster {
     fn refuse_after_jump(&self) -> Option<NoForecast> {
         let slot = self.jumped?;
         let ago = (self.history.end() - slot) * self.history.step;
-        let track = self.tracks.iter().find(|t| t.ahead > 1).or(self.tracks.first())?;
+        let track = self.decided().iter().find(|t| t.ahead > 1).or(self.tracks.first())?;
         let unsettled = track.calibration.recent > 3.0 * track.calibration.usual;
         (ago < AFTER_JUMP && unsettled).then(|| {
             NoForecast::new(
@@ -172,7 +173,7 @@ impl Forecaster {
     }
 
     fn why(&self) -> String {
-        let Some(track) = self.tracks.last().filter(|t| t.score.scored > 0) else {
+        let Some(track) = self.decided().last().filter(|t| t.score.scored > 0) else {
             return "no forecast could be compared with what came yet".to_owned();
         };
         let minutes = track.ahead as i64 * self.history.step / 60;

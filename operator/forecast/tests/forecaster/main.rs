@@ -333,3 +333,29 @@ fn only_complete_slots_count() {
     let forecast = f.estimate(at(1)).unwrap();
     assert!((forecast.quantile(0, 0.5).unwrap() - 10.0).abs() < 1.0, "{forecast:?}");
 }
+
+#[test]
+fn the_next_hour_does_not_depend_on_how_far_beyond_is_forecast() {
+    // A load that jumps on the sixth day: refusals, a challenger and its verdict have to be the same as well.
+    let values = noisy(9 * DAY, 0.3, |t| daily(t) * if t > 5 * DAY + 100 { 2.0 } else { 1.0 });
+    let hour = Duration::from_hours(1);
+    let of = |hours: u64| {
+        let settings =
+            Settings { horizon: hour * hours as u32, decision_horizon: hour, ..Settings::default() };
+        let mut f = filled(settings, &values[..5 * DAY]);
+        let mut said = Vec::new();
+        for (t, value) in values.iter().enumerate().skip(5 * DAY) {
+            f.observe_slot(at(t), Some(*value));
+            if t % 24 == 0 || f.refit_is_due() {
+                f.refit();
+            }
+            let rows: Vec<_> =
+                (0..12).map(|row| f.estimate(at(t + 1)).unwrap().quantile(row, 0.95)).collect();
+            said.push((rows, reason(&f, at(t + 1))));
+        }
+        (said, f.accuracy().chosen_because)
+    };
+    let (near, far) = (of(1), of(30));
+    assert!(near.1.contains("took over") || near.1.contains("dropped"), "{}", near.1);
+    assert_eq!(near, far);
+}
