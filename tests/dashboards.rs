@@ -39,7 +39,7 @@ async fn answering(status: &'static str) -> Result<String> {
 
 /// Every query of every panel and annotation, with variables filled in as Grafana would, and of every rule.
 fn queries() -> Result<Vec<(String, String)>> {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../dashboards");
+    let root = std::path::Path::new("../dashboards");
     let fill = |expr: &str| {
         expr.replace("$__rate_interval", "30s")
             .replace("$job", ".+")
@@ -114,7 +114,7 @@ async fn every_query_gives_data_on_a_prometheus_that_scrapes_a_running_foresail(
         scene.deploy(name, 2).await?;
     }
     scene.start_foresail("one", &[]).await?;
-    let rules = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../dashboards/rules/foresail.yaml");
+    let rules = std::path::Path::new("../dashboards/rules/foresail.yaml");
     let watching = Prometheus::setup()
         .scrape("foresail", &[scene.foresail[0].address()])
         .rules(&[rules.canonicalize()?])

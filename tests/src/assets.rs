@@ -4,10 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// The checkout that this crate was built from.
+/// The checkout whose test or program Cargo runs now, or else the one that this crate was built from. Checkouts that share
+/// a target folder share what was built, so the two may differ.
 pub fn repository() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here).to_path_buf()
+    let built_from = || env!("CARGO_MANIFEST_DIR").into();
+    let package = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(built_from));
+    let root = package.ancestors().find(|folder| folder.join("Cargo.lock").is_file());
+    root.unwrap_or(&package).to_path_buf()
 }
 
 /// Where the scripts under `tests/setup` keep what they built: `FORESAIL_CACHE`, or `~/.cache/foresail`.

@@ -222,7 +222,7 @@ fn golden_requests() {
                 requests.iter().map(|r| serde_json::from_slice(&r.body).unwrap()).collect();
             let text = serde_json::to_string_pretty(&bodies).unwrap() + "\n";
             let word = if language == Language::En { "en" } else { "zh" };
-            let file = format!("{}/tests/golden/{}.{word}.json", env!("CARGO_MANIFEST_DIR"), target.name());
+            let file = format!("tests/golden/{}.{word}.json", target.name());
             if std::env::var_os("UPDATE_GOLDEN").is_some() {
                 std::fs::write(&file, &text).unwrap();
             }

@@ -39,7 +39,7 @@ fn the_page_works_in_a_real_browser() {
         .or_else(|| program(&["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]));
     let chromium =
         chromium.expect("Chromium is needed: install the package `chromium`, or name one in CHROMIUM");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/page");
+    let script = Path::new("tests/page");
     let built = std::env::current_exe().expect("the test's own path");
     let profile = built.parent().and_then(Path::parent).expect("target/PROFILE/deps");
     let preview = profile.join("examples/preview");

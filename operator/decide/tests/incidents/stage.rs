@@ -1,7 +1,7 @@
 //! The stage of the stories: a workload that is told decision by decision, and a transcript of what was said.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use decide::{
@@ -107,7 +107,7 @@ impl Scene {
     }
 
     pub(crate) fn close(self, name: &str) {
-        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{name}.txt"));
+        let path = Path::new("tests/golden").join(format!("{name}.txt"));
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             std::fs::write(&path, &self.text).unwrap();
             return;
