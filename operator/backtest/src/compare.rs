@@ -64,7 +64,7 @@ impl Setup {
         world.min_replicas = policy.min_replicas;
         world.max_replicas = policy.max_replicas;
         Self {
-            forecast: forecast_settings(policy.lead_time, &[policy.protection]),
+            forecast: forecast_settings(policy.lead_time, &[]),
             policy,
             world,
             contenders: Contender::all(),

@@ -217,6 +217,6 @@ fn explained(record: &Record) -> Why {
             .filter_map(|c| Some((c.source.as_str().to_owned(), c.replicas?)))
             .collect(),
         limits: r.limits.iter().map(|l| (l.reason.as_str().to_owned(), l.message.clone())).collect(),
-        record: serde_json::to_value(record).unwrap_or_default(),
+        record: Some(record.clone()),
     }
 }

@@ -1,9 +1,9 @@
 //! The seam between a replay and whatever decides in it: what a policy may see, and what it answers. A [`View`] holds
 //! the past only, so a policy can't peek; those that are meant to know the future are given it when they are made.
 
+use decide::Record;
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::telemetry::{Past, Signal};
 
@@ -63,8 +63,8 @@ pub struct Why {
     /// Every limit that changed the number: word and sentence.
     pub limits: Vec<(String, String)>,
     /// What it was made of, so that it can be made again; for those that can say.
-    #[serde(skip_serializing_if = "Value::is_null")]
-    pub record: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record: Option<Record>,
 }
 
 impl Answer {

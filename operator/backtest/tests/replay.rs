@@ -68,9 +68,9 @@ fn all_metrics_of_a_policy_are_replayed() {
     };
     let at_night: Vec<&Tick> = ticks.iter().filter(middle).collect();
     assert!(at_night.len() > 100 && at_night.iter().all(|t| t.desired >= 38), "{:?}", at_night[0]);
-    let metrics = &at_night[0].why.record["observation"]["metrics"];
-    let value = |m: usize| metrics[m]["reading"]["Fresh"]["value"].as_f64().unwrap();
-    assert!(value(0) > 350.0 && (300.0..500.0).contains(&value(1)), "{metrics}");
+    let metrics = &at_night[0].why.record.as_ref().unwrap().observation.metrics;
+    let value = |m: usize| metrics[m].reading.fresh().unwrap();
+    assert!(value(0) > 350.0 && (300.0..500.0).contains(&value(1)), "{metrics:?}");
     let compared = compare(&setup, &load, &forecasts, &|_| {});
     let broken = |name: &str| compared.row(name).unwrap().score.violation_percent;
     assert!(broken("Foresail") < 1.0 && broken("perfect forecast") < 1.0, "{}", broken("Foresail"));

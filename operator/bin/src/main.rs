@@ -6,6 +6,7 @@ mod cluster;
 mod cmd;
 mod demo;
 mod health_routes;
+mod policy_file;
 
 use std::process::ExitCode;
 

@@ -14,6 +14,9 @@ const LONGEST_GAP: Duration = Duration::from_secs(120);
 const QUANTILE: f64 = 0.95;
 /// The usual large burst is the one that this share of all readings stays below: a quarter of an hour a day is above it.
 const LARGE_QUANTILE: f64 = 0.99;
+/// Multiples of it that are still usual: what was seen of a load is not all that it does, and a strategy that was simulated
+/// on it has room for that.
+const UNUSUAL: f64 = 2.0;
 /// Step of its estimate: an hour without a burst lowers it by two and a half percent of the mean.
 const LARGE_STEP: f64 = 0.01;
 /// Step of the quantile estimate per reading; an hour of readings moves it by at most about its own range.
@@ -46,6 +49,11 @@ impl PeakMargin {
     /// The margin for bursts as a share of load: 0.05 to 0.6.
     pub fn margin(&self) -> f64 {
         self.estimate.clamp(0.05, 0.6)
+    }
+
+    /// A load up to this many times its mean is usual here.
+    pub(crate) fn usual(&self) -> f64 {
+        1.0 + UNUSUAL * self.large
     }
 
     /// Takes in a fresh reading; `long` is the source's own five-minute mean where it has one.

@@ -8,9 +8,6 @@ const SURGE: f64 = 2.0;
 const OVERLOAD: f64 = 1.5;
 /// A load grows where it is this many times its mean.
 const GROWTH: f64 = 1.2;
-/// Neither counts below this multiple of the peak that is large and usual for the load, where the strategy was simulated
-/// on it: it has room for that.
-pub(crate) const UNUSUAL: f64 = 2.0;
 /// Headroom in a surge: it's still growing.
 const SURGE_HEADROOM: f64 = 1.5;
 

@@ -70,8 +70,9 @@ struct Tick<'a> {
     /// Replicas for the median foreseen, where the load is far below everything foreseen.
     dropped: Option<u32>,
     drop_hold: Option<u32>,
-    /// Each metric's mean of the last minutes.
+    /// Each metric's mean of the last minutes, and up to how many times that its load is usual.
     means: Vec<Option<f64>>,
+    usual_peaks: Vec<f64>,
     /// For each metric, what its forecast says at each quantile, and how far each share moves that.
     coming: Vec<Vec<Option<Coming>>>,
     moved: Vec<Vec<f64>>,
@@ -120,7 +121,7 @@ impl Shadow {
         }
         let tick = self.common(span, u32::try_from(second).unwrap_or(u32::MAX), known);
         for workload in &mut self.workloads {
-            workload.tick(&self.policy, &self.metrics, self.startup, &tick);
+            workload.tick(&self.policy, self.startup, &tick);
         }
     }
 
@@ -154,6 +155,7 @@ impl Shadow {
             dropped,
             drop_hold: self.drop_hold.filter(|(until, _)| now < *until).map(|(_, floor)| floor),
             means: self.metrics.iter().map(|memory| memory.readings.mean().or(memory.peaks.mean)).collect(),
+            usual_peaks: self.metrics.iter().map(|memory| memory.peaks.usual()).collect(),
             coming: known.iter().map(|known| self.coming(known, &span)).collect(),
             moved: known.iter().map(|known| self.moved(known)).collect(),
         }

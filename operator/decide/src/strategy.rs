@@ -13,7 +13,7 @@ use crate::peak_margin::PeakMargin;
 use crate::policy::{ForecastUse, Policy};
 use crate::predictive::{level_correction, peak};
 use crate::quantile_controller::QuantileController;
-use crate::reactive::{UNUSUAL, need};
+use crate::reactive::need;
 use crate::seconds;
 use crate::words::words;
 
@@ -163,7 +163,7 @@ impl Sizing {
             }),
             load_tolerance: if replayed { (0.0, 0.0) } else { policy.load_tolerance() },
             up_tolerance: strategy.up_tolerance,
-            usual_peak: if replayed { 1.0 + UNUSUAL * peaks.large } else { 1.0 },
+            usual_peak: if replayed { peaks.usual() } else { 1.0 },
         }
     }
 

@@ -150,13 +150,17 @@ fn judge(observed: Option<&MetricObservation>, memory: &MetricHistory, now: Time
     let value = match &observed.reading {
         Reading::Fresh(sample) => sample.value(),
         Reading::Stale { sample, .. } => {
-            return (None, Some(sample.value()).filter(|v| *v >= 0.0), observed.reading.absence());
+            return (None, sane(Some(sample.value())), observed.reading.absence());
         }
         Reading::Absent(absence) => return (None, None, Some(absence.clone())),
     };
     if value < 0.0 {
         let absence = Absence::new(AbsenceReason::Negative, format!("the value is {value}; load can't be"));
         return (None, None, Some(absence));
+    }
+    if sane(Some(value)).is_none() {
+        let message = format!("the value is {value:e}; no load is that large");
+        return (None, None, Some(Absence::new(AbsenceReason::Implausible, message)));
     }
     if observed.coverage.is_nan() || observed.coverage < LEAST_COVERAGE {
         let message = format!(

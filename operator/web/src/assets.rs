@@ -1,4 +1,4 @@
-//! The page's files, embedded in the executable; in development builds they are read from disk at each request.
+//! The page's files, embedded in the executable, in development builds as well: where these were built may be gone.
 
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};

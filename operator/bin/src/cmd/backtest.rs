@@ -8,17 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use api::v1alpha1::AutoscalePolicy;
 use autoscaler::Prepared;
 use backtest::report::{Paint, html, table};
 use backtest::{Comparison, Load, Setup, Suite};
-use controller::validate::{self, Intent, SignalSource};
+use controller::validate::{Intent, SignalSource};
 use decide::MetricKind;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use series::{Series, time};
 
-use crate::cli;
+use crate::{cli, policy_file};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -152,18 +151,9 @@ fn progress(length: u64) -> ProgressBar {
 fn intent(args: &Args) -> anyhow::Result<Option<Intent>> {
     let Some(path) = &args.policy else { return Ok(None) };
     let text = std::fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))?;
-    let policy: AutoscalePolicy = serde_saphyr::from_str(&text)
-        .with_context(|| format!("{} isn't an AutoscalePolicy", path.display()))?;
-    match validate::validate(&policy.spec, Duration::from_secs(15)) {
-        Ok(mut intent) => {
-            keep_what_can_be_replayed(args, &mut intent)?;
-            Ok(Some(intent))
-        }
-        Err(found) => {
-            let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
-            bail!("{} can't be replayed:\n  {}", path.display(), lines.join("\n  "))
-        }
-    }
+    let (_, mut intent) = policy_file::read(&path.display().to_string(), &text)?;
+    keep_what_can_be_replayed(args, &mut intent)?;
+    Ok(Some(intent))
 }
 
 fn setup(args: &Args, intent: Option<&Intent>) -> anyhow::Result<Setup> {

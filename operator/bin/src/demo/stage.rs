@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
-use api::v1alpha1::AutoscalePolicy;
+use anyhow::Context;
 use autoscaler::{Prepared, Savings};
 use backtest::{
     Answer, Comparison, Contender, FORESAIL, Foresail, Load, Outcome, Scaler, Setup, Tick, USUAL_HPA, View,
@@ -14,13 +13,14 @@ use backtest::{
 };
 use controller::actuate::{Actuation, Applied, Skip};
 use controller::report::outcome::{Decided, sentence};
-use controller::validate::{self, Intent};
+use controller::validate::Intent;
 use decide::{Plan, Selection};
 use health::snapshot::PolicyKey;
 use jiff::Timestamp;
 use series::{Forecast, Series, time};
 
 use super::script::{HOURS, Script};
+use crate::policy_file;
 
 /// A pod of a shop takes its time to start.
 const STARTUP: Duration = Duration::from_secs(90);
@@ -112,18 +112,11 @@ impl Scaler for Braked<'_> {
     }
 }
 
-/// The demo's policy, as a user would apply it.
+/// The demo's policy, read as a user's would be.
 fn policy() -> anyhow::Result<(PolicyKey, Intent)> {
-    let policy: AutoscalePolicy = serde_saphyr::from_str(POLICY).context("the demo's policy")?;
+    let (policy, intent) = policy_file::read("the demo's policy", POLICY)?;
     let name = |name: Option<String>| name.unwrap_or_default();
-    let key = PolicyKey::new(name(policy.metadata.namespace), name(policy.metadata.name));
-    match validate::validate(&policy.spec, Duration::from_secs(15)) {
-        Ok(intent) => Ok((key, intent)),
-        Err(found) => {
-            let found: Vec<String> = found.iter().map(ToString::to_string).collect();
-            bail!("the demo's policy: {}", found.join("; "))
-        }
-    }
+    Ok((PolicyKey::new(name(policy.metadata.namespace), name(policy.metadata.name)), intent))
 }
 
 impl Stage {

@@ -9,8 +9,9 @@ use series::time;
 use super::{TICK, Tick};
 use crate::backlog::{Queue, at_work};
 use crate::descend::WayDown;
-use crate::history::{MetricHistory, ScaleEvent};
+use crate::history::ScaleEvent;
 use crate::normalize;
+use crate::peak_margin::PeakMargin;
 use crate::policy::{BacklogPolicy, MetricKind, Policy};
 use crate::predictive::peak;
 use crate::reactive::{Surge, need};
@@ -31,7 +32,9 @@ const TICKS_PER_DAY: f64 = 5_760.0;
 /// One strategy and its workload. Times are seconds since the first tick: there are hundreds of these.
 #[derive(Debug)]
 pub(super) struct Workload {
-    selected: Selected,
+    strategy: Strategy,
+    /// What is resolved of it, but for what is usual at the moment.
+    sizing: Sizing,
     /// The places of its quantile and its share among those of all strategies.
     ahead: Option<(usize, usize)>,
     /// The way down while the load is where it was expected, and while it isn't.
@@ -97,7 +100,8 @@ impl Workload {
         Self {
             held: Highest::within(ways[0].stabilization),
             ways,
-            selected,
+            strategy,
+            sizing: Sizing::resolve(policy, &selected, &PeakMargin::default(), None),
             ahead,
             spec: 0,
             ready: 0,
@@ -114,16 +118,10 @@ impl Workload {
         }
     }
 
-    pub(super) fn tick(
-        &mut self,
-        policy: &Policy,
-        metrics: &[MetricHistory],
-        startup: Duration,
-        tick: &Tick<'_>,
-    ) {
+    pub(super) fn tick(&mut self, policy: &Policy, startup: Duration, tick: &Tick<'_>) {
         self.start(tick.second);
         self.work(policy, tick);
-        let wish = self.wish(policy, metrics, tick);
+        let wish = self.wish(policy, tick);
         if self.spec == 0 && self.sums.ticks == 0 {
             let first = wish.replicas.clamp(policy.min_replicas, policy.max_replicas);
             (self.spec, self.ready) = (first, first);
@@ -159,10 +157,10 @@ impl Workload {
         }
     }
 
-    fn wish(&mut self, policy: &Policy, metrics: &[MetricHistory], tick: &Tick<'_>) -> Wish {
+    fn wish(&mut self, policy: &Policy, tick: &Tick<'_>) -> Wish {
         let mut wish = Wish { idle: true, ..Wish::default() };
         for (m, metric) in policy.metrics.iter().enumerate() {
-            let sizing = Sizing::resolve(policy, &self.selected, &metrics[m].peaks, None);
+            let sizing = Sizing { usual_peak: tick.usual_peaks[m], ..self.sizing };
             match &metric.kind {
                 MetricKind::AverageValue => {
                     wish.idle = false;
@@ -254,7 +252,7 @@ impl Workload {
             None => highest,
         };
         let mut to = self.cool_down(policy, wish, stable, second);
-        let tolerance = self.selected.strategy.up_tolerance;
+        let tolerance = self.strategy.up_tolerance;
         if !wish.surge_drives && to > current && f64::from(to) <= f64::from(current) * (1.0 + tolerance) {
             to = current;
         }
@@ -265,7 +263,7 @@ impl Workload {
             to = current;
         }
         if to < current {
-            let foresees = self.selected.strategy.forecast.is_some();
+            let foresees = self.strategy.forecast.is_some();
             let expected = !wish.surge && (!foresees || tick.dropped.is_none());
             let hold = tick.drop_hold.filter(|_| foresees).unwrap_or(0);
             to = self.lower(
@@ -374,7 +372,7 @@ impl Workload {
         let ticks = f64::from(sums.ticks);
         let a_day = TICKS_PER_DAY / ticks;
         (sums.ticks > 0).then(|| Score {
-            strategy: self.selected.strategy,
+            strategy: self.strategy,
             violation: f64::from(sums.short) / ticks,
             replicas: sums.replicas as f64 / ticks,
             days: ticks / TICKS_PER_DAY,
