@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use decide::{Known, Policy, Score, Shadow, Startup, Strategy, TICK};
+use decide::{Known, Policy, Score, Shadow, Startup, Strategy, TICK, keep_span, lead};
 use forecast::Settings;
 use jiff::Timestamp;
 use series::{Packed, Sample, time};
@@ -105,10 +105,16 @@ impl SimulationJob {
         let Some(from) = self.from() else { return vec![Arc::default(); self.signals.len()] };
         let of = |signal: &SimulatedSignal| match &signal.prepared {
             Some(prepared) => prepared.past(self.until),
-            None if signal.forecast => Arc::new(hindcast(signal, from, self.until)),
+            None if signal.forecast => Arc::new(hindcast(signal, self.looks_ahead(), from, self.until)),
             None => Arc::default(),
         };
         self.signals.iter().map(of).collect()
+    }
+
+    /// How far ahead its decisions look: what is forecast beyond changes nothing of it.
+    fn looks_ahead(&self) -> Duration {
+        let lead = lead(&self.policy, &self.startup, self.lag);
+        lead.max(keep_span(&self.policy, &self.startup, lead))
     }
 
     /// Until when the past is played.
@@ -117,9 +123,13 @@ impl SimulationJob {
     }
 }
 
-/// The forecasts that would have been issued from `from` until `until`.
-fn hindcast(signal: &SimulatedSignal, from: Timestamp, until: Timestamp) -> Hindcast {
-    let mut forecaster = crate::fit::anew(&signal.history, from, &signal.settings);
+/// The forecasts that would have been issued from `from` until `until`, as far ahead as decisions look.
+fn hindcast(signal: &SimulatedSignal, ahead: Duration, from: Timestamp, until: Timestamp) -> Hindcast {
+    // A row before and after are read as well, where a load may change a step earlier or later.
+    let ahead = ahead + signal.settings.step * 2;
+    let horizon = ahead.max(signal.settings.decision_horizon).min(signal.settings.horizon);
+    let settings = Settings { horizon, ..signal.settings.clone() };
+    let mut forecaster = crate::fit::anew(&signal.history, from, &settings);
     let step = signal.history.step();
     let mut slot = time::align(from, step);
     let mut fitted = from;

@@ -3,12 +3,12 @@
 //! `foresail backtest --suite` does, and with `--spent` where the replica-hours above the oracle's went.
 //!
 //! `cargo run --release -p backtest --example lab -- DIR CACHE [--startup 60,180] [--step 60] [--only TEXT,TEXT]
-//! [--protection 0.99,0.98,0.97,0.95,0.9,0.8,0.7,0.5] [--leave-out FAMILY] [--spent] [--quiet]`
+//! [--protection 0.99,0.98,0.97,0.95,0.9,0.8,0.7,0.5] [--leave-out FAMILY,FAMILY] [--spent] [--quiet]`
 //!
 //! The first protection is told about; with others beside it, so is what the cost of the HPA at 70 % would buy. `--step`
-//! is the forecast's, in seconds. `--leave-out` takes a family of strategies out of the simulation that selects among them
-//! (`forecast`, `correction`, `margin`, `trend`, `headroom`, `long`, `quick`, `tolerance`, `low`, `high`): what the family is
-//! worth is what the others lose without it.
+//! is the forecast's, in seconds. `--leave-out` takes families of strategies out of the simulation that selects among them,
+//! one at a time (`nothing`, `forecast`, `correction`, `margin`, `trend`, `headroom`, `long`, `quick`, `tolerance`, `low`,
+//! `high`): what a family is worth is what the others lose without it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,7 +32,8 @@ struct Args {
     step: Option<u64>,
     only: Vec<String>,
     protections: Vec<f64>,
-    unwanted: fn(&Strategy) -> bool,
+    /// Families that are left out, one at a time.
+    left_out: Vec<Family>,
     spent: bool,
     quiet: bool,
 }
@@ -47,7 +48,7 @@ fn args() -> Result<Args, Failure> {
         step: None,
         only: vec![String::new()],
         protections: vec![0.99],
-        unwanted: |_| false,
+        left_out: vec![family("nothing")?],
         spent: false,
         quiet: false,
     };
@@ -60,7 +61,7 @@ fn args() -> Result<Args, Failure> {
             "--protection" => {
                 found.protections = value()?.split(',').map(str::parse).collect::<Result<_, _>>()?;
             }
-            "--leave-out" => found.unwanted = family(&value()?)?,
+            "--leave-out" => found.left_out = value()?.split(',').map(family).collect::<Result<_, _>>()?,
             "--spent" => found.spent = true,
             "--quiet" => found.quiet = true,
             _ => return Err(format!("{word} isn't understood").into()),
@@ -69,11 +70,15 @@ fn args() -> Result<Args, Failure> {
     Ok(found)
 }
 
-/// The strategies of a family.
-fn family(name: &str) -> Result<fn(&Strategy) -> bool, String> {
+/// A family's name, and its strategies.
+type Family = (String, fn(&Strategy) -> bool);
+
+/// The family of this name.
+fn family(name: &str) -> Result<Family, String> {
     const TEN_MINUTES: Duration = Duration::from_mins(10);
     const FIVE_MINUTES: Duration = Duration::from_mins(5);
     let unwanted: fn(&Strategy) -> bool = match name {
+        "nothing" => |_| false,
         "forecast" => |s| s.forecast.is_some(),
         "correction" => |s| s.forecast.is_some_and(|f| f.level_correction > 0.0),
         "margin" => |s| s.forecast.is_some_and(|f| f.margin > 1.0),
@@ -87,7 +92,7 @@ fn family(name: &str) -> Result<fn(&Strategy) -> bool, String> {
         "tolerance" => |s| s.up_tolerance > 0.0 && s.forecast.is_some(),
         _ => return Err(format!("there is no family {name}")),
     };
-    Ok(unwanted)
+    Ok((name.to_owned(), unwanted))
 }
 
 /// A baseline's run, as kept.
@@ -121,8 +126,18 @@ fn main() -> Result<(), Failure> {
         .collect();
     files.sort();
     let scenes: Vec<Scene> = files.par_iter().flat_map(|file| scenes(&args, file)).collect();
+    for family in &args.left_out {
+        if args.left_out.len() > 1 {
+            println!("without {}", family.0);
+        }
+        tell(&args, &scenes, family);
+    }
+    Ok(())
+}
+
+fn tell(args: &Args, scenes: &[Scene], family: &Family) {
     let found: Vec<(Cell, Vec<(&'static str, f64)>)> =
-        scenes.par_iter().filter_map(|scene| run(&args, scene)).collect();
+        scenes.par_iter().filter_map(|scene| run(args, scene, family)).collect();
     let table = Suite { cells: found.iter().map(|(cell, _)| cell.clone()).collect() }.table();
     let summary = |line: &&str| line.starts_with("  =") || line.starts_with("pods");
     if args.quiet {
@@ -133,7 +148,6 @@ fn main() -> Result<(), Failure> {
     if args.spent {
         spent(&found);
     }
-    Ok(())
 }
 
 fn scenes(args: &Args, file: &Path) -> Vec<Scene> {
@@ -203,14 +217,14 @@ fn baselines(args: &Args, scene: &Scene) -> Result<Vec<Known>, Failure> {
     Ok(known)
 }
 
-fn run(args: &Args, scene: &Scene) -> Option<(Cell, Vec<(&'static str, f64)>)> {
+fn run(args: &Args, scene: &Scene, family: &Family) -> Option<(Cell, Vec<(&'static str, f64)>)> {
     let known = baselines(args, scene).ok()?;
     let oracle = oracle(&scene.setup, &scene.load);
     let replayed = |protection: &f64| {
         let policy = decide::Policy { protection: *protection, ..scene.setup.policy.clone() };
         let Scene { load, setup, forecasts, .. } = scene;
         let mut ours =
-            Foresail::without(load, policy, &setup.forecast, forecasts, &setup.world, args.unwanted);
+            Foresail::without(load, policy, &setup.forecast, forecasts, &setup.world, family.1);
         let outcome = replay(&scene.load, &scene.setup.world, &mut ours);
         (ours, score(&outcome, &scene.load, &oracle))
     };
