@@ -57,6 +57,12 @@ link() { # PROGRAM [NAME]
   [ -x "$1" ] || die "$1 is missing"
   ln -sf "$1" "$fresh/${2:-$(basename "$1")}"
 }
+# RabbitMQ looks for its scripts beside itself, and for Erlang on PATH: a link would be the wrong place.
+rabbitmq() { # ROOT
+  printf '#!/bin/sh\nPATH="%s:$PATH" exec "%s" "$@"\n' "$1/usr/lib/erlang/bin" "$1/usr/lib/rabbitmq/bin/rabbitmq-server" \
+    >"$fresh/rabbitmq-server"
+  chmod 755 "$fresh/rabbitmq-server"
+}
 links() { local program; for program in "$1"/*; do [ -d "$program" ] || link "$program"; done; }
 
 # What `go.sh` built: the folder's name is NAME-VERSION-KEY.
@@ -118,17 +124,14 @@ if [ "$generation" = today ]; then
   root="$(./debian.sh trixie redis-server rabbitmq-server)"
   link "$root/usr/bin/redis-server"
   link "$root/usr/lib/erlang/bin/epmd"
-  # RabbitMQ finds its Erlang on PATH.
-  printf '#!/bin/sh\nPATH="%s:$PATH" exec "%s" "$@"\n' "$root/usr/lib/erlang/bin" "$root/usr/lib/rabbitmq/bin/rabbitmq-server" \
-    >"$fresh/rabbitmq-server"
-  chmod 755 "$fresh/rabbitmq-server"
+  rabbitmq "$root"
   version_of() { sed -n "s/^$1\t//p" "$root/versions.tsv"; }
   from="Debian trixie"
 else
   apt_install redis-server rabbitmq-server prometheus prometheus-alertmanager nats-server
   link /usr/bin/redis-server
   link /usr/bin/epmd
-  link /usr/lib/rabbitmq/bin/rabbitmq-server
+  rabbitmq ""
   link /usr/bin/prometheus
   link /usr/bin/promtool
   link /usr/bin/prometheus-alertmanager alertmanager
