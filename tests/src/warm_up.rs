@@ -6,10 +6,12 @@ use anyhow::{Result, ensure};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::fleet::{Fleet, PATIENCE};
-use crate::{Shape, wait};
+use crate::{Foresail, Shape};
 
 /// Days of the past that evidence of a strategy has, but for what was not measured of the first.
 const DAYS: f64 = 6.9;
+/// How often is asked how far learning got.
+const ASKED_EVERY: Duration = Duration::from_secs(2);
 
 /// What was measured, each from the start of the process.
 #[derive(Debug, Clone, Copy)]
@@ -39,29 +41,54 @@ pub async fn measure(policies: usize) -> Result<Measured> {
     let (fleet, access) = Fleet::start(policies, shape).await?;
     let begun = Instant::now();
     let foresail = fleet.foresail(&access).await?;
-    let reached = |name: &'static str, least: f64, wanted: usize| {
-        let foresail = &foresail;
-        async move {
-            wait::until(name, PATIENCE, || async {
-                let values = foresail.values(name).await?;
-                let found = values.iter().filter(|value| **value >= least).count();
-                ensure!(found >= wanted, "{found} of {wanted}");
-                anyhow::Ok(())
-            })
-            .await?;
-            anyhow::Ok(begun.elapsed())
-        }
-    };
     let decided = "foresail_policy_last_decision_timestamp_seconds";
     let (forecast, days) = ("foresail_forecast_value", "foresail_policy_simulated_days");
-    let (decided, first_forecast, forecasts, first_selected, selected) = tokio::try_join!(
-        reached(decided, 1.0, policies),
-        reached(forecast, f64::MIN, 1),
-        // A median and an upper bound each.
-        reached(forecast, f64::MIN, 2 * policies),
-        reached(days, DAYS, 1),
-        reached(days, DAYS, policies),
-    )?;
+    let [decided, first_forecast, forecasts, first_selected, selected] = reached(
+        &foresail,
+        begun,
+        [
+            Goal { metric: decided, least: 1.0, wanted: policies },
+            Goal { metric: forecast, least: f64::MIN, wanted: 1 },
+            // A median and an upper bound each.
+            Goal { metric: forecast, least: f64::MIN, wanted: 2 * policies },
+            Goal { metric: days, least: DAYS, wanted: 1 },
+            Goal { metric: days, least: DAYS, wanted: policies },
+        ],
+    )
+    .await?;
     let delay_p99 = foresail.quantile("foresail_decision_delay_seconds", 0.99).await?;
     Ok(Measured { decided, first_forecast, forecasts, first_selected, selected, delay_p99 })
+}
+
+/// So many series of a metric at this value or above.
+struct Goal {
+    metric: &'static str,
+    least: f64,
+    wanted: usize,
+}
+
+/// When each goal was reached. Asked seldom: the metrics of hundreds of policies are work for whoever is measured.
+async fn reached<const N: usize>(
+    foresail: &Foresail,
+    begun: Instant,
+    goals: [Goal; N],
+) -> Result<[Duration; N]> {
+    let mut reached = [None; N];
+    loop {
+        for (goal, reached) in goals.iter().zip(&mut reached).filter(|(_, reached)| reached.is_none()) {
+            let values = foresail.values(goal.metric).await?;
+            let found = values.iter().filter(|value| **value >= goal.least).count();
+            *reached = (found >= goal.wanted).then(|| begun.elapsed());
+            ensure!(
+                begun.elapsed() < PATIENCE,
+                "{}: {found} of {} within {PATIENCE:?}",
+                goal.metric,
+                goal.wanted
+            );
+        }
+        if reached.iter().all(Option::is_some) {
+            return Ok(reached.map(Option::unwrap_or_default));
+        }
+        tokio::time::sleep(ASKED_EVERY).await;
+    }
 }

@@ -223,8 +223,7 @@ fn run(args: &Args, scene: &Scene, family: &Family) -> Option<(Cell, Vec<(&'stat
     let replayed = |protection: &f64| {
         let policy = decide::Policy { protection: *protection, ..scene.setup.policy.clone() };
         let Scene { load, setup, forecasts, .. } = scene;
-        let mut ours =
-            Foresail::without(load, policy, &setup.forecast, forecasts, &setup.world, family.1);
+        let mut ours = Foresail::without(load, policy, &setup.forecast, forecasts, &setup.world, family.1);
         let outcome = replay(&scene.load, &scene.setup.world, &mut ours);
         (ours, score(&outcome, &scene.load, &oracle))
     };

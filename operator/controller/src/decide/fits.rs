@@ -9,10 +9,11 @@ use jiff::Timestamp;
 use series::{Absence, AbsenceReason, Aggregate, Sample, Series, resample, time};
 use sources::Source;
 use telemetry::metrics::{Metrics, Outcome};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::decide::inbox::{Arrival, Inbox, MetricId, put};
 use crate::decide::profiles::Profiles;
+use crate::decide::workers::Workers;
 use crate::memory::PolicyMemory;
 
 /// Slots of a minute, for what is simulated of a longer step.
@@ -24,7 +25,7 @@ const DAYS_BY_MINUTE: u64 = 7;
 #[derive(Clone)]
 pub(crate) struct FitPool {
     profiles: Profiles,
-    fits: Arc<Semaphore>,
+    workers: Workers,
     reads: Arc<Semaphore>,
     metrics: Metrics,
 }
@@ -32,8 +33,7 @@ pub(crate) struct FitPool {
 impl FitPool {
     /// At most `fits` jobs at the same time, and a few more that fetch their history.
     pub(crate) fn new(fits: usize, profiles: Profiles, metrics: Metrics) -> Self {
-        let (fits, reads) = (Arc::new(Semaphore::new(fits.max(1))), Arc::new(Semaphore::new(4)));
-        Self { profiles, fits, reads, metrics }
+        Self { profiles, workers: Workers::start(fits), reads: Arc::new(Semaphore::new(4)), metrics }
     }
 
     /// Takes what has arrived over; the histories among it, by metric.
@@ -86,19 +86,26 @@ impl FitPool {
             }
         }
         if let Some(job) = autoscaler.take_job(now) {
-            let (pool, inbox, id) = (self.clone(), Arc::clone(inbox), job.id());
+            let (metrics, inbox, id) = (self.metrics.clone(), Arc::clone(inbox), job.id());
+            let (tell, told) = oneshot::channel();
+            self.workers.give(move || {
+                let begun = Instant::now();
+                let done = job.run();
+                // Nobody waits any more where Foresail ends.
+                let _ = tell.send((done, begun.elapsed()));
+            });
             tokio::spawn(async move {
-                let done = match pool.fits.clone().acquire_owned().await {
-                    Ok(_permit) => {
-                        let begun = Instant::now();
-                        let done = tokio::task::spawn_blocking(move || job.run()).await.ok();
-                        let outcome = if done.is_some() { Outcome::Success } else { Outcome::Failure };
-                        pool.metrics.refitted(outcome, begun.elapsed().as_secs_f64());
-                        done
+                let arrival = match told.await {
+                    Ok((done, took)) => {
+                        metrics.refitted(Outcome::Success, took.as_secs_f64());
+                        Arrival::Done(Box::new(done))
                     }
-                    Err(_) => None,
+                    Err(_) => {
+                        metrics.refitted(Outcome::Failure, 0.0);
+                        Arrival::Lost(id)
+                    }
                 };
-                put(&inbox, done.map_or(Arrival::Lost(id), |done| Arrival::Done(Box::new(done))));
+                put(&inbox, arrival);
             });
         }
     }

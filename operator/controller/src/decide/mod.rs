@@ -6,6 +6,7 @@ pub(crate) mod fits;
 pub(crate) mod inbox;
 pub(crate) mod profiles;
 pub(crate) mod recordings;
+mod workers;
 
 use api::condition::reason;
 use autoscaler::{Inputs, Recorded, Saved, Setup};
