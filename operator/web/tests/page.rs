@@ -51,7 +51,7 @@ fn the_page_works_in_a_real_browser() {
         .arg(script.join("page.mjs"))
         .env("PREVIEW", preview)
         .env("CHROMIUM", chromium)
-        .env("PAGE_MODULES", modules(&script))
+        .env("PAGE_MODULES", modules(script))
         .env("PAGE_PICTURES", profile.join("page-pictures"))
         .output()
         .expect("node runs");

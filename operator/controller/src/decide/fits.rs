@@ -95,15 +95,12 @@ impl FitPool {
                 let _ = tell.send((done, begun.elapsed()));
             });
             tokio::spawn(async move {
-                let arrival = match told.await {
-                    Ok((done, took)) => {
-                        metrics.refitted(Outcome::Success, took.as_secs_f64());
-                        Arrival::Done(Box::new(done))
-                    }
-                    Err(_) => {
-                        metrics.refitted(Outcome::Failure, 0.0);
-                        Arrival::Lost(id)
-                    }
+                let arrival = if let Ok((done, took)) = told.await {
+                    metrics.refitted(Outcome::Success, took.as_secs_f64());
+                    Arrival::Done(Box::new(done))
+                } else {
+                    metrics.refitted(Outcome::Failure, 0.0);
+                    Arrival::Lost(id)
                 };
                 put(&inbox, arrival);
             });
