@@ -2,14 +2,14 @@
 //! comes to waits in the policy's inbox until the next look takes it over: a look never waits for it.
 
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use autoscaler::Recorded;
 use jiff::Timestamp;
 use series::{Absence, AbsenceReason, Aggregate, Sample, Series, resample, time};
 use sources::Source;
 use telemetry::metrics::{Metrics, Outcome};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 
 use crate::decide::inbox::{Arrival, Inbox, MetricId, put};
 use crate::decide::profiles::Profiles;
@@ -87,22 +87,16 @@ impl FitPool {
         }
         if let Some(job) = autoscaler.take_job(now) {
             let (metrics, inbox, id) = (self.metrics.clone(), Arc::clone(inbox), job.id());
-            let (tell, told) = oneshot::channel();
-            self.workers.give(move || {
-                let begun = Instant::now();
-                let done = job.run();
-                // Nobody waits any more where Foresail ends.
-                let _ = tell.send((done, begun.elapsed()));
-            });
+            let told = self.workers.run(move || job.run());
             tokio::spawn(async move {
-                let arrival = if let Ok((done, took)) = told.await {
-                    metrics.refitted(Outcome::Success, took.as_secs_f64());
-                    Arrival::Done(Box::new(done))
+                let done = if let Ok((done, took)) = told.await {
+                    let outcome = if done.is_some() { Outcome::Success } else { Outcome::Failure };
+                    metrics.refitted(outcome, took.as_secs_f64());
+                    done
                 } else {
-                    metrics.refitted(Outcome::Failure, 0.0);
-                    Arrival::Lost(id)
+                    None
                 };
-                put(&inbox, arrival);
+                put(&inbox, done.map_or(Arrival::Lost(id), |done| Arrival::Done(Box::new(done))));
             });
         }
     }

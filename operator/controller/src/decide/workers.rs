@@ -4,6 +4,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
 
 /// How much they yield, from 0 to 19: at 10 a thread gets a tenth of a core that another wants for itself.
 const NICE: i32 = 10;
@@ -32,10 +35,22 @@ impl Workers {
         Self { tasks }
     }
 
-    /// Gives them a task. What a task holds is dropped where it panics, or where no thread could be started.
-    pub(crate) fn give(&self, task: impl FnOnce() + Send + 'static) {
+    /// Gives them a task. What it came to, nothing where it panicked, and how long it took; an error where no thread could
+    /// be started.
+    pub(crate) fn run<T: Send + 'static>(
+        &self,
+        task: impl FnOnce() -> T + Send + 'static,
+    ) -> oneshot::Receiver<(Option<T>, Duration)> {
+        let (tell, told) = oneshot::channel();
         // Without any thread the task comes back, and is dropped.
-        drop(self.tasks.send(Box::new(task)));
+        drop(self.tasks.send(Box::new(move || {
+            let begun = Instant::now();
+            // The panic was told by its hook; the thread goes on with the next.
+            let done = catch_unwind(AssertUnwindSafe(task)).ok();
+            // Nobody waits any more where Foresail ends.
+            drop(tell.send((done, begun.elapsed())));
+        })));
+        told
     }
 }
 
@@ -46,40 +61,29 @@ fn work(given: &Mutex<Receiver<Task>>) {
     loop {
         let task = given.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(task) = task else { return };
-        // The panic was told by its hook; the thread goes on with the next.
-        drop(catch_unwind(AssertUnwindSafe(task)));
+        task();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
-    fn a_task_that_panics_drops_what_it_holds_and_the_next_is_done() {
+    fn a_task_that_panics_comes_to_nothing_and_the_next_is_done() {
         let workers = Workers::start(1);
-        let (tell, told) = channel::<i32>();
-        let second = tell.clone();
-        workers.give(move || {
-            let _held = tell;
-            std::panic::resume_unwind(Box::new("on purpose"));
-        });
-        workers.give(move || second.send(7).unwrap());
-        assert_eq!(told.recv_timeout(Duration::from_secs(30)), Ok(7));
-        assert!(told.recv_timeout(Duration::from_secs(30)).is_err(), "both ends were dropped");
+        let lost = workers.run(|| -> i32 { std::panic::resume_unwind(Box::new("on purpose")) });
+        let done = workers.run(|| 7);
+        assert_eq!(lost.blocking_recv().unwrap().0, None);
+        assert_eq!(done.blocking_recv().unwrap().0, Some(7));
     }
 
     #[cfg(target_os = "linux")]
     #[test]
     fn they_yield_and_the_others_do_not() {
-        let workers = Workers::start(1);
-        let (tell, told) = channel();
         let nice = || rustix::process::getpriority_process(None).unwrap();
         let before = nice();
-        workers.give(move || tell.send(nice()).unwrap());
-        let theirs = told.recv_timeout(Duration::from_secs(30)).unwrap();
-        assert_eq!((theirs, nice()), ((before + NICE).min(19), before));
+        let theirs = Workers::start(1).run(nice).blocking_recv().unwrap().0;
+        assert_eq!((theirs, nice()), (Some((before + NICE).min(19)), before));
     }
 }
