@@ -39,8 +39,6 @@ pub struct Forecaster {
     pub(crate) past: Option<CleanHistory>,
     pub(crate) ensemble: Ensemble,
     pub(crate) tracks: Vec<HorizonModel>,
-    /// How many of them, from the first on, decisions look at.
-    decided: usize,
     pub(crate) seasons: Vec<Period>,
     pub(crate) jump: Jump,
     /// The slot in which the level last jumped.
@@ -101,7 +99,6 @@ impl Forecaster {
             past: None,
             tracks: keys.iter().map(|h| HorizonModel::new(*h, step as f32)).collect(),
             ensemble: Ensemble::new(keys, decided),
-            decided,
             seasons: Vec::new(),
             jump: Jump::default(),
             jumped: None,
@@ -268,7 +265,7 @@ impl Forecaster {
 
     /// What is learned at the horizons that decisions look at.
     fn decided(&self) -> &[HorizonModel] {
-        &self.tracks[..self.decided]
+        &self.tracks[..self.ensemble.decided]
     }
 
     /// Slots in a day.
