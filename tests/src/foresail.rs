@@ -215,7 +215,7 @@ impl Foresail {
 }
 
 /// Each series of a metric on a page of metrics, with its value.
-fn values<'a>(page: &'a str, name: &'a str) -> impl Iterator<Item = (&'a str, f64)> {
+pub(crate) fn values<'a>(page: &'a str, name: &'a str) -> impl Iterator<Item = (&'a str, f64)> {
     let lines = page.lines().filter(|line| !line.starts_with('#'));
     lines.filter_map(move |line| {
         let (series, value) = line.split(" # ").next().unwrap_or(line).rsplit_once(' ')?;

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::fleet::{Fleet, PATIENCE};
+use crate::foresail::values;
 use crate::{Foresail, Shape};
 
 /// Days of the past that evidence of a strategy has, but for what was not measured of the first.
@@ -74,21 +75,24 @@ async fn reached<const N: usize>(
     goals: [Goal; N],
 ) -> Result<[Duration; N]> {
     let mut reached = [None; N];
-    loop {
-        for (goal, reached) in goals.iter().zip(&mut reached).filter(|(_, reached)| reached.is_none()) {
-            let values = foresail.values(goal.metric).await?;
-            let found = values.iter().filter(|value| **value >= goal.least).count();
-            *reached = (found >= goal.wanted).then(|| begun.elapsed());
-            ensure!(
-                begun.elapsed() < PATIENCE,
-                "{}: {found} of {} within {PATIENCE:?}",
-                goal.metric,
-                goal.wanted
-            );
+    let mut last = String::new();
+    while begun.elapsed() < PATIENCE {
+        match foresail.metrics().await {
+            Ok(page) => {
+                for (goal, reached) in goals.iter().zip(&mut reached).filter(|(_, reached)| reached.is_none())
+                {
+                    let found = values(&page, goal.metric).filter(|(_, value)| *value >= goal.least).count();
+                    *reached = (found >= goal.wanted).then(|| begun.elapsed());
+                    last = format!("{}: {found} of {}", goal.metric, goal.wanted);
+                }
+            }
+            // Whoever is busy may answer late.
+            Err(error) => last = format!("{error:#}"),
         }
         if reached.iter().all(Option::is_some) {
             return Ok(reached.map(Option::unwrap_or_default));
         }
         tokio::time::sleep(ASKED_EVERY).await;
     }
+    bail!("not within {PATIENCE:?}; at last: {last}")
 }

@@ -16,7 +16,7 @@ const QUANTILE: f64 = 0.95;
 const LARGE_QUANTILE: f64 = 0.99;
 /// Multiples of it that are still usual: what was seen of a load is not all that it does, and a strategy that was simulated
 /// on it has room for that.
-const UNUSUAL: f64 = 2.0;
+const STILL_USUAL: f64 = 2.0;
 /// Step of its estimate: an hour without a burst lowers it by two and a half percent of the mean.
 const LARGE_STEP: f64 = 0.01;
 /// Step of the quantile estimate per reading; an hour of readings moves it by at most about its own range.
@@ -53,7 +53,7 @@ impl PeakMargin {
 
     /// A load up to this many times its mean is usual here.
     pub(crate) fn usual(&self) -> f64 {
-        1.0 + UNUSUAL * self.large
+        1.0 + STILL_USUAL * self.large
     }
 
     /// Takes in a fresh reading; `long` is the source's own five-minute mean where it has one.
