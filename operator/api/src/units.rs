@@ -124,7 +124,7 @@ impl Quantity {
         Self(text.into())
     }
 
-    /// As written.
+    /// The text as it was written, unchecked: `500m`, `2k`.
     pub fn as_str(&self) -> &str {
         &self.0
     }

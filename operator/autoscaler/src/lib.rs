@@ -11,6 +11,7 @@ mod fit;
 mod forecast_state;
 mod inputs;
 mod job;
+mod open_slots;
 mod prepared;
 mod progress;
 mod queue_flow;

@@ -9,8 +9,8 @@ use forecast::Feedback;
 use serde::{Deserialize, Serialize};
 use series::Forecast;
 
+use crate::open_slots::OpenSlots;
 use crate::savings::Savings;
-use crate::signal::OpenSlots;
 use crate::start_ups::StartUps;
 
 /// What an [`Autoscaler`](crate::Autoscaler) kept. Made by [`Autoscaler::saved`](crate::Autoscaler::saved).

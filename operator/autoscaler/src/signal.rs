@@ -11,12 +11,10 @@ use series::{Absence, Forecast, NoForecast, NoForecastReason, Packed, Sample, Se
 use crate::fit::{Due, Fit, FitJob, From, Grid, Slot};
 use crate::forecast_state::ForecastState;
 use crate::job::JobId;
+use crate::open_slots::{OpenSlots, between};
 use crate::prepared::Prepared;
 use crate::queue_flow::QueueFlow;
 
-/// Measurements up to this far apart come from a slow scrape, whose slots without one are no gaps: five minutes, and as
-/// much as a scrape may be late.
-const SLOWEST_SCRAPE: Duration = Duration::from_secs(330);
 /// What is simulated is looked at by the minute.
 pub(crate) const MINUTE: Duration = Duration::from_mins(1);
 /// Days that are simulated, and one in which the last fit was.
@@ -103,40 +101,6 @@ enum Waiting {
     Due(Box<FitJob>),
     /// Taken under this number; the slots since.
     Running(JobId, Vec<Slot>),
-}
-
-/// The slots that are under way: that of the forecast, and the minute.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct OpenSlots {
-    slot: Open,
-    minute: Open,
-}
-
-/// A slot that is under way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Open {
-    begin: Option<Timestamp>,
-    sum: f64,
-    n: u32,
-}
-
-impl Open {
-    /// Takes in a sample; the slot before, where that ended with it.
-    fn add(&mut self, sample: Sample, step: Duration) -> Option<Slot> {
-        let slot = time::align(sample.time(), step);
-        let ended = match self.begin {
-            Some(begin) if begin == slot => None,
-            Some(begin) if begin > slot => return None,
-            Some(begin) => Some((begin, Some(self.sum / f64::from(self.n.max(1))))),
-            None => None,
-        };
-        if self.begin != Some(slot) {
-            *self = Self { begin: Some(slot), sum: 0.0, n: 0 };
-        }
-        self.sum += sample.value();
-        self.n = self.n.saturating_add(1);
-        ended
-    }
 }
 
 impl Signal {
@@ -480,24 +444,4 @@ fn fill(into: &mut Packed, history: &Series, live: Packed, keep: usize, now: Tim
 pub fn score_at(accuracy: &Accuracy, lead: Duration) -> Option<&HorizonScore> {
     let scored = || accuracy.horizons.iter().filter(|h| h.scored > 0);
     scored().find(|h| h.ahead >= lead).or_else(|| scored().next_back())
-}
-
-/// One value for each slot between two measurements of a slow scrape, on the line from one to the other. Prometheus says
-/// the same of the past, where a value stands until the next: without them, what was filled in would have no gaps, and
-/// what is measured since would have nothing else.
-fn between(last: Sample, next: Sample, step: Duration) -> Vec<Sample> {
-    let apart = time::since(next.time(), last.time());
-    if apart <= step || apart > SLOWEST_SCRAPE {
-        return Vec::new();
-    }
-    let end = time::align(next.time(), step);
-    let first = time::after(time::align(last.time(), step), step);
-    std::iter::successors(Some(first), |begin| Some(time::after(*begin, step)))
-        .take_while(|begin| *begin < end)
-        .filter_map(|begin| {
-            let middle = time::after(begin, step / 2);
-            let share = time::since(middle, last.time()).as_secs_f64() / apart.as_secs_f64();
-            Sample::new(middle, last.value() + share * (next.value() - last.value()))
-        })
-        .collect()
 }

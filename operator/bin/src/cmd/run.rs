@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use telemetry::metrics::Metrics;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::calls;
@@ -221,10 +222,7 @@ async fn operate(args: Args, metrics: Metrics) -> anyhow::Result<()> {
     let ready = tokio::spawn(readiness(web.probes().check("controller"), got));
     let told = tokio::spawn(tell_leader(snapshot.clone(), leads, instance.clone()));
     let heartbeat = web.probes().heartbeat("controller", Duration::from_mins(1).max(args.interval * 4));
-    let lease = args.leader_election.then(|| LeaseSettings {
-        duration: args.lease_duration.max(Duration::from_secs(3)),
-        ..LeaseSettings::new(own_namespace.clone(), args.leader_election_name.clone(), instance.clone())
-    });
+    let lease = args.leader_election.then(|| lease_settings(&args, &instance, &own_namespace));
     let wiring = Wiring {
         client,
         metrics,
@@ -239,20 +237,33 @@ async fn operate(args: Args, metrics: Metrics) -> anyhow::Result<()> {
     let settings = controller_settings(&args, instance, own_namespace);
     let mut controlled = tokio::spawn(controller::run(wiring, settings, stop.clone()));
 
-    let failed = tokio::select! {
-        signal = signaled() => { tracing::info!(signal, "asked to end"); None }
-        ended = &mut controlled => Some(ended),
-    };
-    if let Some(ended) = failed {
-        ended.context("the controller failed")?;
-        anyhow::bail!("the controller ended by itself");
-    }
+    until_asked_to_end(&mut controlled).await?;
     let announced = Instant::now();
     end(&args, &web, &stop, controlled, monitored).await;
     drain(&args, announced, leave, served).await;
     ready.abort();
     told.abort();
     Ok(())
+}
+
+/// Waits for a signal; the controller doesn't end by itself.
+async fn until_asked_to_end(controlled: &mut JoinHandle<()>) -> anyhow::Result<()> {
+    let failed = tokio::select! {
+        signal = signaled() => { tracing::info!(signal, "asked to end"); None }
+        ended = controlled => Some(ended),
+    };
+    if let Some(ended) = failed {
+        ended.context("the controller failed")?;
+        anyhow::bail!("the controller ended by itself");
+    }
+    Ok(())
+}
+
+fn lease_settings(args: &Args, instance: &str, own_namespace: &str) -> LeaseSettings {
+    LeaseSettings {
+        duration: args.lease_duration.max(Duration::from_secs(3)),
+        ..LeaseSettings::new(own_namespace, &*args.leader_election_name, instance)
+    }
 }
 
 fn monitoring_settings(args: &Args, instance: &str, own_namespace: &str) -> monitoring::Settings {
@@ -289,7 +300,7 @@ async fn drain(
     args: &Args,
     announced: Instant,
     leave: CancellationToken,
-    served: tokio::task::JoinHandle<std::io::Result<()>>,
+    served: JoinHandle<std::io::Result<()>>,
 ) {
     // Proxies learn of it by and by; until then requests come, and are served.
     tokio::time::sleep(args.shutdown_delay.saturating_sub(announced.elapsed())).await;
@@ -311,8 +322,8 @@ async fn end(
     args: &Args,
     web: &web::Web,
     stop: &CancellationToken,
-    controlled: tokio::task::JoinHandle<()>,
-    monitored: tokio::task::JoinHandle<()>,
+    controlled: JoinHandle<()>,
+    monitored: JoinHandle<()>,
 ) {
     let grace = args.shutdown_timeout;
     let announced = Maintenance {
