@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use autoscaler::{Autoscaler, ForecastState, Inputs, MetricInput, Prepared, Setup, SignalSpec, Work};
-use decide::Policy;
+use decide::{LeadTime, Policy};
 use forecast::{Accuracy, HorizonScore, Settings};
 use jiff::Timestamp;
 use series::{Forecast, NoForecast, NoForecastReason, Series, time};
@@ -28,8 +28,10 @@ pub(crate) fn signal(settings: &Settings, prepared: Option<Arc<Prepared>>) -> Si
 
 /// Runs the forecaster over `load` as `observer` shows it.
 pub(crate) fn learn(load: &Load, observer: &Observer, settings: &Settings) -> Prepared {
+    // Simulations forecast the past as far ahead as their lead time asks for, and these serve every start-up time.
+    let lead_time = LeadTime::Fixed(settings.horizon);
     let setup = Setup {
-        policy: Policy::simple(1, 1, 1.0),
+        policy: Policy { lead_time, ..Policy::simple(1, 1, 1.0) },
         pause: None,
         signals: vec![signal(settings, None)],
         place: 0.0,
