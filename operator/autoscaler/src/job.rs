@@ -80,8 +80,8 @@ impl Job {
     /// What a simulation comes to that is not run: the selection stays as it is. Nothing for other jobs.
     pub fn without_scores(&self) -> Option<Done> {
         let Work::Simulation(job) = &self.work else { return None };
-        let (scores, until) = (Vec::new(), job.until());
-        Some(Done { id: self.id, outcome: Outcome::Simulation(Simulation { scores, until }) })
+        let (strategies, until) = (Vec::new(), job.until());
+        Some(Done { id: self.id, outcome: Outcome::Simulation(Simulation { strategies, until }) })
     }
 }
 
@@ -89,6 +89,14 @@ impl Done {
     /// The number of the job.
     pub fn id(&self) -> JobId {
         self.id
+    }
+
+    /// What a simulation found; `None` for a fit.
+    pub fn simulation(&self) -> Option<&Simulation> {
+        match &self.outcome {
+            Outcome::Simulation(simulation) => Some(simulation),
+            Outcome::Fit(_) => None,
+        }
     }
 }
 

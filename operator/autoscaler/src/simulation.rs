@@ -8,23 +8,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use decide::{Known, Policy, Score, Shadow, Startup, Strategy, TICK, keep_span, lead};
+use decide::{Known, Policy, Shadow, Simulated, Startup, Strategy, TICK, keep_span, lead};
 use forecast::Settings;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use series::{Packed, Sample, time};
 
 use crate::prepared::{Hindcast, Prepared};
 
 /// How many days are played.
-const DAYS: u64 = 7;
+const DAYS: u32 = 7;
+const DAY: Duration = Duration::from_hours(24);
 /// A rate over a minute is that of half a minute ago.
 const LAG: Duration = Duration::from_secs(30);
 /// How often the forecast is asked, at most.
 const ASKED_EVERY: Duration = Duration::from_mins(5);
 /// How often it is fitted.
-const FITTED_EVERY: Duration = Duration::from_hours(24);
+const FITTED_EVERY: Duration = DAY;
 /// Less than this says nothing about a day.
-const LEAST: Duration = Duration::from_hours(24);
+const LEAST: Duration = DAY;
 
 /// A simulation to be run.
 #[derive(Clone, Debug)]
@@ -50,10 +52,10 @@ pub(crate) struct SimulatedSignal {
 }
 
 /// What a simulation found.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Simulation {
     /// One for each strategy; none where there is too little history.
-    pub scores: Vec<Score>,
+    pub strategies: Vec<Simulated>,
     /// Until when the past was played.
     pub until: Timestamp,
 }
@@ -62,9 +64,14 @@ impl SimulationJob {
     /// Plays the past: some seconds of processor time at a step of a minute, less at longer ones.
     pub fn run(self) -> Simulation {
         let hindcasts = self.hindcasts();
-        let Some(from) = self.from() else { return Simulation { scores: Vec::new(), until: self.until } };
+        let Some(from) = self.from() else { return Simulation { strategies: Vec::new(), until: self.until } };
         let mut shadow = Shadow::new(&self.policy, &self.startup, self.lag, self.strategies.clone());
+        let simulated = |strategy: &Strategy| Simulated { strategy: *strategy, days: Vec::new() };
+        let mut strategies: Vec<Simulated> = self.strategies.iter().map(simulated).collect();
         let mut now = from;
+        // Days are counted back from the end: the first takes between a half and one and a half.
+        let days = (time::since(self.until, from).as_secs_f64() / DAY.as_secs_f64()).round() as u32;
+        let mut day_ends = time::before(self.until, DAY * days.saturating_sub(1));
         let mut next = vec![0; hindcasts.len()];
         while now < self.until {
             for (next, hindcast) in next.iter_mut().zip(&hindcasts) {
@@ -84,8 +91,14 @@ impl SimulationJob {
                 .collect();
             shadow.tick(now, &known);
             now = time::after(now, TICK);
+            if now >= day_ends {
+                for (strategy, day) in strategies.iter_mut().zip(shadow.take_tallies()) {
+                    strategy.days.push(day);
+                }
+                day_ends = time::after(day_ends, DAY);
+            }
         }
-        Simulation { scores: shadow.scores(), until: self.until }
+        Simulation { strategies, until: self.until }
     }
 
     /// When the past that is played begins; `None` where there is too little of it.
@@ -95,7 +108,7 @@ impl SimulationJob {
             return None;
         }
         let half = time::after(start, time::since(self.until, start) / 2);
-        let week = time::before(self.until, Duration::from_hours(24 * DAYS));
+        let week = time::before(self.until, DAY * DAYS);
         let from = time::align(half.max(week), ASKED_EVERY);
         (time::since(self.until, from) >= LEAST).then_some(from)
     }

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use autoscaler::{Applied, Autoscaler, Decided, Inputs, MetricInput, Prepared, Savings, Setup, StartUp};
+use autoscaler::{
+    Applied, Autoscaler, Decided, Inputs, MetricInput, Prepared, Savings, Setup, Simulation, StartUp,
+};
 use decide::{CalendarWindow, Plan, Policy, Record, Replicas, Selection, Strategy};
 use forecast::Settings;
 use jiff::Timestamp;
@@ -36,6 +38,8 @@ pub struct Foresail {
     attribution: Attribution,
     calendar: Vec<CalendarWindow>,
     last: Option<Decided>,
+    /// Where they're wanted.
+    simulations: Option<Vec<Simulation>>,
 }
 
 impl Foresail {
@@ -69,7 +73,6 @@ impl Foresail {
             let history = load.parts().get(metric).map_or(load.history(), |part| part.history());
             autoscaler.warm_up(metric, history, None, load.start());
         }
-        work_off(&mut autoscaler, load.start(), unwanted);
         let parts = load.parts().iter().map(|part| (Arc::clone(part), Observer::new(world))).collect();
         Self {
             autoscaler,
@@ -80,7 +83,19 @@ impl Foresail {
             attribution: Attribution::default(),
             calendar,
             last: None,
+            simulations: None,
         }
+    }
+
+    /// Keeps what each simulation found.
+    pub fn keep_simulations(mut self) -> Self {
+        self.simulations = Some(Vec::new());
+        self
+    }
+
+    /// What each simulation found, oldest first; empty unless [kept](Self::keep_simulations).
+    pub fn simulations(&self) -> &[Simulation] {
+        self.simulations.as_deref().unwrap_or_default()
     }
 
     /// What is selected, and on which evidence.
@@ -178,7 +193,10 @@ impl Scaler for Foresail {
         let inputs = self.inputs(view);
         let decided = self.autoscaler.step(&inputs, view.now);
         let replicas = carry_out(&mut self.autoscaler, &decided.plan, view.spec, view.now);
-        work_off(&mut self.autoscaler, view.now, self.unwanted);
+        let simulations = work_off(&mut self.autoscaler, view.now, self.unwanted);
+        if let Some(kept) = &mut self.simulations {
+            kept.extend(simulations);
+        }
         let needed = self.needed(&inputs).unwrap_or(view.spec);
         self.attribution.note(&decided.record.recommendation, needed);
         let why = explain.then(|| Box::new(explained(&decided.record)));
@@ -200,12 +218,20 @@ pub(crate) fn carry_out(autoscaler: &mut Autoscaler, plan: &Plan, spec: u32, now
     }
 }
 
-/// Does the work that is due, at once, without `unwanted` strategies.
-pub(crate) fn work_off(autoscaler: &mut Autoscaler, now: Timestamp, unwanted: fn(&Strategy) -> bool) {
+/// Does the work that is due, at once, without `unwanted` strategies. What simulations found.
+pub(crate) fn work_off(
+    autoscaler: &mut Autoscaler,
+    now: Timestamp,
+    unwanted: fn(&Strategy) -> bool,
+) -> Vec<Simulation> {
+    let mut simulations = Vec::new();
     while let Some(mut job) = autoscaler.take_job(now) {
         job.leave_out(unwanted);
-        autoscaler.take_over(job.run());
+        let done = job.run();
+        simulations.extend(done.simulation().cloned());
+        autoscaler.take_over(done);
     }
+    simulations
 }
 
 fn explained(record: &Record) -> Why {

@@ -50,7 +50,7 @@ pub struct Second {
 }
 
 impl<'a> Plant<'a> {
-    /// A plant with `replicas` pods that already serve.
+    /// A plant with `replicas` pods that already serve; how long they took to start can be seen.
     pub fn new(world: &'a World, replicas: u32) -> Self {
         let mut plant = Self {
             world,
@@ -70,6 +70,7 @@ impl<'a> Plant<'a> {
         for i in 0..replicas {
             let capacity = world.capacity_of(0, u64::from(i) | 0x800);
             plant.pods.push(Pod { created: 0, ready: 0, crashes: 0, capacity });
+            plant.startups.push(world.startup_of(0, u64::from(i) | 0x800) as u32);
         }
         plant.ready = plant.pods.len();
         plant.capacity = plant.pods.iter().map(|p| p.capacity).sum();
@@ -259,7 +260,7 @@ mod tests {
         assert_eq!((at(&mut plant, 10).billed, plant.ready()), (3, 1));
         assert_eq!((at(&mut plant, 69).billed, plant.ready()), (3, 1));
         assert_eq!((at(&mut plant, 70).capacity, plant.ready()), (300.0, 3));
-        assert_eq!(plant.startups(), [60, 60]);
+        assert_eq!(plant.startups(), [60, 60, 60], "that of the pod that was there, and of the two new ones");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::policy::{ForecastUse, Policy};
 use crate::strategy::{Selected, Strategy, StrategyReason};
+use crate::tally::{Score, Simulated};
 
 /// Scores over fewer days than this don't choose: a day is the season that most loads have.
 const LEAST_DAYS: f64 = 1.0;
@@ -25,9 +26,8 @@ const SAFE_ENOUGH: f64 = 1.5;
 const HPA_WINDOW: Duration = Duration::from_secs(300);
 /// Three minutes a week: below that, luck decides.
 const LEAST_VIOLATION: f64 = 0.0003;
-/// What a change above [`FREE_CHANGES`] a day is worth, as a share of the replicas, and a reversal above one a day.
+/// What a change and a reversal a day are worth, as shares of the replicas, where the HPA at 70 % would make fewer.
 const CHANGE: f64 = 0.0001;
-const FREE_CHANGES: f64 = 60.0;
 const REVERSAL: f64 = 0.008;
 const MOST_RESTLESS: f64 = 0.5;
 /// A promise is strict where it is broken in at most this share of time.
@@ -40,24 +40,6 @@ const NO_WORSE: f64 = 1.02;
 /// Better than naive means at least this much better, and stays so until it isn't better at all.
 const BETTER: f64 = 0.95;
 const NO_BETTER: f64 = 1.0;
-
-/// What a strategy cost and missed when it was simulated on the workload's own past.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Score {
-    /// The strategy that was simulated.
-    pub strategy: Strategy,
-    /// Share of time with too few ready replicas, 0 to 1.
-    pub violation: f64,
-    /// Mean replicas paid for.
-    pub replicas: f64,
-    /// Days simulated.
-    pub days: f64,
-    /// Changes of replicas a day.
-    pub changes: f64,
-    /// Changes in the other direction within ten minutes, a day.
-    pub reversals: f64,
-}
 
 /// What a strategy was selected on.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -101,7 +83,8 @@ pub struct Selection {
 
 impl Selection {
     /// Takes in what a simulation of the past until `until` found. Too few days choose nothing.
-    pub fn prove(&mut self, policy: &Policy, scores: &[Score], until: Timestamp) {
+    pub fn prove(&mut self, policy: &Policy, simulated: &[Simulated], until: Timestamp) {
+        let scores: Vec<Score> = simulated.iter().filter_map(Simulated::score).collect();
         let scores: Vec<&Score> = scores.iter().filter(|s| is_sane(s)).collect();
         if scores.is_empty() || policy.forecast == ForecastUse::Off {
             return;
@@ -177,7 +160,8 @@ fn usual<'a>(scores: &[&'a Score]) -> Option<&'a Score> {
 /// than the cheapest one, or than the HPA at 70 %; where the promise is lax, than one between that and the HPA which just
 /// keeps it. Where none keeps the promise: the cheapest of the safest.
 fn by_score(scores: &[&Score], budget: f64, selected: Option<Strategy>) -> (Strategy, StrategyReason) {
-    let price = |s: &Score| price(s, budget);
+    let hpa = usual(scores);
+    let price = |s: &Score| price(s, hpa, budget);
     let keeps = |s: &&&Score| s.violation <= budget * BUDGET_SHARE;
     let cheapest = scores.iter().filter(keeps).min_by(|a, b| price(a).total_cmp(&price(b)));
     let Some(cheapest) = cheapest else {
@@ -215,12 +199,13 @@ fn is_hpa(strategy: &Strategy) -> bool {
     strategy.forecast.is_none() && strategy.down_stabilization <= HPA_WINDOW && strategy.trend_weight <= 0.0
 }
 
-/// What a strategy costs: its replicas, and something for restlessness, since every change moves connections and caches,
-/// and one that is taken back at once moves them for nothing. Who accepts to be short now and then has little of that:
-/// calm is worth less the laxer the promise.
-fn price(score: &Score, budget: f64) -> f64 {
+/// What a strategy costs: its replicas, and something for being more restless than the HPA at 70 %, since every change
+/// moves connections and caches, and one that is taken back at once moves them for nothing. Who accepts to be short now
+/// and then has little of that: calm is worth less the laxer the promise.
+fn price(score: &Score, usual: Option<&Score>, budget: f64) -> f64 {
+    let (changes, reversals) = usual.map_or((0.0, 0.0), |hpa| (hpa.changes, hpa.reversals));
     let restless =
-        CHANGE * (score.changes - FREE_CHANGES).max(0.0) + REVERSAL * (score.reversals - 1.0).max(0.0);
+        CHANGE * (score.changes - changes).max(0.0) + REVERSAL * (score.reversals - reversals).max(0.0);
     score.replicas * (1.0 + restless.min(MOST_RESTLESS) * strictness(budget).powi(CALM_FADES))
 }
 
@@ -306,6 +291,7 @@ mod tests {
 
     use super::*;
     use crate::strategy::ForecastParams;
+    use crate::tally::Tally;
 
     fn at(hour: i64) -> Timestamp {
         Timestamp::from_second(hour * 3_600).unwrap()
@@ -323,10 +309,26 @@ mod tests {
         }
     }
 
+    /// A strategy that came to this score, on as many equal days.
+    fn simulated(score: &Score) -> Simulated {
+        const TICKS: f64 = 5_760.0;
+        let of = |share: f64| (share * TICKS).round() as u32;
+        let day = |share: f64| Tally {
+            ticks: of(share),
+            short: of(score.violation * share),
+            replicas: (score.replicas * share * TICKS) as u64,
+            changes: score.changes as u32,
+            reversals: score.reversals as u32,
+        };
+        let days = (0..score.days as u32).map(|_| day(1.0)).collect::<Vec<_>>();
+        let part = (score.days.fract() > 0.0).then(|| day(score.days.fract()));
+        Simulated { strategy: score.strategy, days: days.into_iter().chain(part).collect() }
+    }
+
     /// What is selected after these scores, and what was before.
     fn after(policy: &Policy, scores: &[Score], before: &Selection, at: Timestamp) -> Selection {
         let mut selection = before.clone();
-        selection.prove(policy, scores, at);
+        selection.prove(policy, &scores.iter().map(simulated).collect::<Vec<_>>(), at);
         selection
     }
 

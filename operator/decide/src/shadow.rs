@@ -1,7 +1,7 @@
 //! The decision, simulated for many strategies at once on a workload's own past. Each strategy owns a simulated workload
 //! that is scaled as the decision would scale it, with pods that start late, and is charged for its replicas and for the
 //! time in which they were too few. Loads and forecasts come in, one tick after the other, as they were known then; a
-//! [`Score`] for each strategy goes out. Sizing and the way down are the decision's own ([`Sizing`], [`crate::WayDown`]); a test
+//! [`Tally`] for each strategy goes out. Sizing and the way down are the decision's own ([`Sizing`], [`crate::WayDown`]); a test
 //! holds both against each other, tick by tick.
 //!
 //! Not simulated: pods that crash, budgets of the fleet, calendars, and the error budget's correction of the quantile
@@ -19,13 +19,10 @@ use crate::history::MetricHistory;
 use crate::lead::{keep_span, lead};
 use crate::observation::Startup;
 use crate::policy::{MetricKind, Policy};
-use crate::selection::Score;
 use crate::strategy::{Coming, Sizing, Span, Strategy};
+use crate::tally::Tally;
 use crate::validate::learn_load;
 use workload::Workload;
-
-/// Time between two ticks.
-pub const TICK: Duration = Duration::from_secs(15);
 
 /// What one tick knows of a metric.
 #[derive(Clone, Copy, Debug)]
@@ -103,7 +100,7 @@ impl Shadow {
         }
     }
 
-    /// Takes in one tick: what was known of each metric, in the policy's order. Ticks are [`TICK`] apart.
+    /// Takes in one tick: what was known of each metric, in the policy's order. Ticks are [`crate::TICK`] apart.
     pub fn tick(&mut self, now: Timestamp, known: &[Known<'_>]) {
         let second = time::since(now, *self.began.get_or_insert(now)).as_secs();
         let span = Span { now, lead: self.lead, keep: self.keep };
@@ -179,9 +176,9 @@ impl Shadow {
         self.workloads.iter().map(Workload::replicas)
     }
 
-    /// What each strategy cost and missed; nothing where no load was ever known.
-    pub fn scores(&self) -> Vec<Score> {
-        self.workloads.iter().filter_map(Workload::score).collect()
+    /// What each strategy cost and missed since this was asked last.
+    pub fn take_tallies(&mut self) -> impl Iterator<Item = Tally> + '_ {
+        self.workloads.iter_mut().map(Workload::take_tally)
     }
 }
 

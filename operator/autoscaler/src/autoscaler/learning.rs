@@ -73,7 +73,7 @@ impl Autoscaler {
             Outcome::Simulation(simulation) => {
                 if self.simulation == SimulationState::Running(done.id) {
                     self.simulation = SimulationState::Until(simulation.until);
-                    self.selection.prove(&self.setup.policy, &simulation.scores, simulation.until);
+                    self.selection.prove(&self.setup.policy, &simulation.strategies, simulation.until);
                 }
             }
         }

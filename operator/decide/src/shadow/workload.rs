@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use series::time;
 
-use super::{TICK, Tick};
+use super::Tick;
 use crate::backlog::{Queue, at_work};
 use crate::descend::WayDown;
 use crate::history::ScaleEvent;
@@ -15,8 +15,8 @@ use crate::peak_margin::PeakMargin;
 use crate::policy::{BacklogPolicy, MetricKind, Policy};
 use crate::predictive::peak;
 use crate::reactive::{Surge, need};
-use crate::selection::Score;
 use crate::strategy::{Selected, Sizing, Strategy, StrategyReason};
+use crate::tally::{TICK, Tally};
 
 /// Ticks that a measurement lags behind: a rate over a minute is that of half a minute ago.
 const LAG_TICKS: usize = 2;
@@ -27,7 +27,6 @@ const WITHIN_A_MINUTE: f64 = 0.01;
 const REVERSAL: u32 = 600;
 /// The most replicas within this time are looked at for the floor of the way down.
 const RECENT_PEAK: u32 = 1_800;
-const TICKS_PER_DAY: f64 = 5_760.0;
 
 /// One strategy and its workload. Times are seconds since the first tick: there are hundreds of these.
 #[derive(Debug)]
@@ -39,6 +38,8 @@ pub(super) struct Workload {
     ahead: Option<(usize, usize)>,
     /// The way down while the load is where it was expected, and while it isn't.
     ways: [WayDown; 2],
+    /// A load was known already.
+    began: bool,
     spec: u32,
     ready: u32,
     /// Pods on their way: when they serve, and how many.
@@ -59,17 +60,7 @@ pub(super) struct Workload {
     changed: Option<(u32, bool)>,
     /// For each metric that is a queue: messages waiting, and seconds without anybody to work them off.
     queues: Vec<(f64, f64)>,
-    sums: Sums,
-}
-
-/// What a workload cost and missed.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sums {
-    ticks: u32,
-    short: u32,
-    replicas: u64,
-    changes: u32,
-    reversals: u32,
+    tally: Tally,
 }
 
 /// What a workload wants.
@@ -103,6 +94,7 @@ impl Workload {
             strategy,
             sizing: Sizing::resolve(policy, &selected, &PeakMargin::default(), None),
             ahead,
+            began: false,
             spec: 0,
             ready: 0,
             starting: VecDeque::new(),
@@ -114,7 +106,7 @@ impl Workload {
             surge_until: 0,
             changed: None,
             queues: vec![(0.0, 0.0); policy.metrics.len()],
-            sums: Sums::default(),
+            tally: Tally::default(),
         }
     }
 
@@ -122,7 +114,7 @@ impl Workload {
         self.start(tick.second);
         self.work(policy, tick);
         let wish = self.wish(policy, tick);
-        if self.spec == 0 && self.sums.ticks == 0 {
+        if self.spec == 0 && !self.began {
             let first = wish.replicas.clamp(policy.min_replicas, policy.max_replicas);
             (self.spec, self.ready) = (first, first);
             self.before.fill(first);
@@ -319,8 +311,8 @@ impl Workload {
         let reversed =
             self.changed.is_some_and(|(at, was)| was != up && tick.second.saturating_sub(at) <= REVERSAL);
         self.changed = Some((tick.second, up));
-        self.sums.changes += 1;
-        self.sums.reversals += u32::from(reversed);
+        self.tally.changes += 1;
+        self.tally.reversals += u32::from(reversed);
     }
 
     /// Those that don't serve yet go first.
@@ -343,8 +335,9 @@ impl Workload {
         if tick.loads.iter().all(Option::is_none) {
             return;
         }
-        self.sums.ticks += 1;
-        self.sums.replicas += u64::from(self.spec);
+        self.began = true;
+        self.tally.ticks += 1;
+        self.tally.replicas += u64::from(self.spec);
         let short = policy.metrics.iter().enumerate().any(|(m, metric)| {
             let (Some((load, _)), each) = (tick.loads[m], tick.known[m].per_replica) else { return false };
             match &metric.kind {
@@ -358,7 +351,7 @@ impl Workload {
                 MetricKind::Value => false,
             }
         });
-        self.sums.short += u32::from(short);
+        self.tally.short += u32::from(short);
     }
 
     /// Replicas that it asks for now.
@@ -366,19 +359,9 @@ impl Workload {
         self.spec
     }
 
-    /// What it cost and missed; nothing where no load was ever known.
-    pub(super) fn score(&self) -> Option<Score> {
-        let sums = self.sums;
-        let ticks = f64::from(sums.ticks);
-        let a_day = TICKS_PER_DAY / ticks;
-        (sums.ticks > 0).then(|| Score {
-            strategy: self.strategy,
-            violation: f64::from(sums.short) / ticks,
-            replicas: sums.replicas as f64 / ticks,
-            days: ticks / TICKS_PER_DAY,
-            changes: f64::from(sums.changes) * a_day,
-            reversals: f64::from(sums.reversals) * a_day,
-        })
+    /// What it cost and missed since the last time.
+    pub(super) fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
     }
 }
 

@@ -1,0 +1,82 @@
+//! What is asked for on the command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use decide::Strategy;
+
+use crate::Failure;
+
+pub(crate) struct Args {
+    pub(crate) folder: PathBuf,
+    pub(crate) cache: PathBuf,
+    pub(crate) startups: Vec<u64>,
+    pub(crate) step: Option<u64>,
+    pub(crate) only: Vec<String>,
+    pub(crate) protections: Vec<f64>,
+    /// Families that are left out, one at a time.
+    pub(crate) left_out: Vec<Family>,
+    pub(crate) spent: bool,
+    pub(crate) quiet: bool,
+    /// Selections are played on simulations, not in replays.
+    pub(crate) select: bool,
+}
+
+pub(crate) fn args() -> Result<Args, Failure> {
+    let mut words = std::env::args().skip(1);
+    let mut next = |what: &str| words.next().ok_or_else(|| format!("{what} is missing"));
+    let mut found = Args {
+        folder: next("DIR")?.into(),
+        cache: next("CACHE")?.into(),
+        startups: vec![60],
+        step: None,
+        only: vec![String::new()],
+        protections: vec![0.99],
+        left_out: vec![family("nothing")?],
+        spent: false,
+        quiet: false,
+        select: false,
+    };
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
+        match word.as_str() {
+            "--startup" => found.startups = value()?.split(',').map(str::parse).collect::<Result<_, _>>()?,
+            "--step" => found.step = Some(value()?.parse()?),
+            "--only" => found.only = value()?.split(',').map(str::to_owned).collect(),
+            "--protection" => {
+                found.protections = value()?.split(',').map(str::parse).collect::<Result<_, _>>()?;
+            }
+            "--leave-out" => found.left_out = value()?.split(',').map(family).collect::<Result<_, _>>()?,
+            "--spent" => found.spent = true,
+            "--quiet" => found.quiet = true,
+            "--select" => found.select = true,
+            _ => return Err(format!("{word} isn't understood").into()),
+        }
+    }
+    Ok(found)
+}
+
+/// A family's name, and its strategies.
+pub(crate) type Family = (String, fn(&Strategy) -> bool);
+
+/// The family of this name.
+pub(crate) fn family(name: &str) -> Result<Family, String> {
+    const TEN_MINUTES: Duration = Duration::from_mins(10);
+    const FIVE_MINUTES: Duration = Duration::from_mins(5);
+    let unwanted: fn(&Strategy) -> bool = match name {
+        "nothing" => |_| false,
+        "forecast" => |s| s.forecast.is_some(),
+        "correction" => |s| s.forecast.is_some_and(|f| f.level_correction > 0.0),
+        "margin" => |s| s.forecast.is_some_and(|f| f.margin > 1.0),
+        "low" => |s| s.forecast.is_some_and(|f| f.quantile < 0.75),
+        "high" => |s| s.forecast.is_some_and(|f| f.quantile > 0.9),
+        "headroom" => |s| s.forecast.is_some() && s.headroom > 1.0,
+        "trend" => |s| s.trend_weight > 0.0,
+        "long" => |s| s.down_stabilization > TEN_MINUTES,
+        "quick" => |s| s.down_stabilization <= FIVE_MINUTES && (s.forecast.is_some() || s.trend_weight > 0.0),
+        // An HPA has its tolerance.
+        "tolerance" => |s| s.up_tolerance > 0.0 && s.forecast.is_some(),
+        _ => return Err(format!("there is no family {name}")),
+    };
+    Ok((name.to_owned(), unwanted))
+}
