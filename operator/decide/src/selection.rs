@@ -15,10 +15,10 @@ use crate::tally::{Score, Simulated};
 const LEAST_DAYS: f64 = 1.0;
 /// A strategy counts as keeping its promise where it used at most this share of the error budget in the simulation:
 /// history repeats itself only about.
-const BUDGET_SHARE: f64 = 0.8;
+const BUDGET_SHARE: f64 = 0.6;
 /// The selected strategy is left for safety where its simulation burns more than this share of the budget.
 const BUDGET_LEFT: f64 = 1.25;
-/// And for cost only where that saves at least this share.
+/// And for another only where that is better by this share at least.
 const LEAST_SAVING: f64 = 0.03;
 /// Where no strategy keeps the promise, those within this factor of the safest are safe enough.
 const SAFE_ENOUGH: f64 = 1.5;
@@ -35,8 +35,9 @@ const STRICT: f64 = 0.01;
 /// The powers of strictness by which calm, and safety beyond the promise, are worth less where it is laxer.
 const CALM_FADES: i32 = 3;
 const SAFETY_FADES: f64 = 0.25;
-/// What a calmer strategy may cost over the HPA that breaks the promise as long.
-const NO_WORSE: f64 = 1.02;
+/// One per cent beyond the limit has to bring three per cent of worth: one for itself and two for this. The laxer the promise,
+/// the more: who accepts to be short pays little for safety.
+const DEARER: f64 = 2.0;
 /// Better than naive means at least this much better, and stays so until it isn't better at all.
 const BETTER: f64 = 0.95;
 const NO_BETTER: f64 = 1.0;
@@ -155,43 +156,41 @@ fn usual<'a>(scores: &[&'a Score]) -> Option<&'a Score> {
     scores.iter().find(is_usual).copied()
 }
 
-/// Picks by replay. Among the strategies that keep the promise, the one that saves most against an HPA with the target that
-/// breaks it just as long: where the forecast is good, much more safety costs little, and is taken. No dearer, though,
-/// than the cheapest one, or than the HPA at 70 %; where the promise is lax, than one between that and the HPA which just
-/// keeps it. Where none keeps the promise: the cheapest of the safest.
+/// Picks by simulation. Among the strategies that keep the promise it is the one with the least
+///
+/// ```text
+/// ln(price / hpa(violation)) + DEARER / strictness × max(0, ln(price / limit))
+/// ```
+///
+/// `hpa(violation)` is what an HPA costs whose target was tuned in hindsight to break the promise just as long: where the
+/// forecast is good, much more safety costs little, and is taken. `limit` is what the cheapest strategy costs that keeps
+/// the promise, or the HPA at 70 %, whichever is more; where the promise is lax, less than the latter. Where none keeps
+/// the promise, it is the cheapest of the safest.
 fn by_score(scores: &[&Score], budget: f64, selected: Option<Strategy>) -> (Strategy, StrategyReason) {
     let hpa = usual(scores);
     let price = |s: &Score| price(s, hpa, budget);
-    let keeps = |s: &&&Score| s.violation <= budget * BUDGET_SHARE;
-    let cheapest = scores.iter().filter(keeps).min_by(|a, b| price(a).total_cmp(&price(b)));
-    let Some(cheapest) = cheapest else {
+    let keeps = || scores.iter().filter(|s| s.violation <= budget * BUDGET_SHARE);
+    let Some(cheapest) = keeps().map(|s| price(s)).min_by(f64::total_cmp) else {
         let lowest = scores.iter().map(|s| s.violation).fold(1.0, f64::min);
         let safe = scores.iter().filter(|s| s.violation <= lowest * SAFE_ENOUGH);
         let best = safe.min_by(|a, b| price(a).total_cmp(&price(b)));
         return (best.map_or(Strategy::REACTIVE, |s| s.strategy), StrategyReason::SafestOnReplay);
     };
     let tuned = Tuned::of(scores);
-    let usual = tuned.usual.unwrap_or(0.0);
+    let usual = hpa.map_or(0.0, |s| s.replicas);
     let just = tuned.at(budget * BUDGET_SHARE).unwrap_or(usual).min(usual);
-    let limit =
-        price(cheapest).max(just + (usual - just) * strictness(budget).powf(SAFETY_FADES)) * (1.0 + 1e-9);
-    let worth = |s: &Score| price(s) / tuned.at(s.violation).unwrap_or(1.0);
-    let affordable = || scores.iter().filter(keeps).filter(|s| price(s) <= limit);
-    // However restless the HPA: nothing is taken that is dearer than it by more than this for the same promise.
-    let no_worse = |s: &&&Score| tuned.at(s.violation).is_none_or(|hpa| s.replicas <= hpa * NO_WORSE);
-    let by_worth = |a: &&&Score, b: &&&Score| worth(a).total_cmp(&worth(b));
-    let best = affordable().filter(no_worse).min_by(by_worth).or_else(|| affordable().min_by(by_worth));
-    let best = best.unwrap_or(cheapest);
+    let limit = cheapest.max(just + (usual - just) * strictness(budget).powf(SAFETY_FADES));
+    let aim = |s: &Score| {
+        let worth = (price(s) / tuned.at(s.violation).unwrap_or(1.0)).ln();
+        worth + DEARER / strictness(budget) * (price(s) / limit).ln().max(0.0)
+    };
+    let best = keeps().min_by(|a, b| aim(a).total_cmp(&aim(b)));
     let current = scores.iter().find(|s| selected == Some(s.strategy));
-    if let Some(current) = current
-        && current.violation <= budget * BUDGET_LEFT
-        && price(current) <= limit * (1.0 + LEAST_SAVING)
-        && (no_worse(&current) || !no_worse(&best))
-        && worth(best) > worth(current) * (1.0 - LEAST_SAVING)
-    {
-        return (current.strategy, StrategyReason::SelectedByReplay);
-    }
-    (best.strategy, StrategyReason::SelectedByReplay)
+    let stays = |current: &&&Score| {
+        current.violation <= budget * BUDGET_LEFT && best.is_none_or(|b| aim(current) < aim(b) + LEAST_SAVING)
+    };
+    let taken = current.filter(stays).or(best).map_or(Strategy::REACTIVE, |s| s.strategy);
+    (taken, StrategyReason::SelectedByReplay)
 }
 
 /// What an HPA could do.
@@ -218,7 +217,6 @@ fn strictness(budget: f64) -> f64 {
 struct Tuned {
     /// Logarithm of violation, rising, and replicas, falling.
     frontier: Vec<(f64, f64)>,
-    usual: Option<f64>,
 }
 
 impl Tuned {
@@ -232,7 +230,7 @@ impl Tuned {
                 frontier.push(point);
             }
         }
-        Self { frontier, usual: usual(scores).map(|s| s.replicas) }
+        Self { frontier }
     }
 
     /// What the HPA costs that breaks the promise for this share of time; linear between the logarithms.
@@ -401,14 +399,14 @@ mod tests {
     }
 
     #[test]
-    fn less_than_three_per_cent_isnt_worth_a_change() {
+    fn what_is_hardly_better_isnt_worth_a_change() {
         let policy = Policy::simple(1, 10, 100.0);
         let selected = Selected {
             strategy: Strategy { headroom: 1.4, ..Strategy::REACTIVE },
             reason: StrategyReason::SelectedByReplay,
         };
         let before = Selection { selected: Some(selected), since: Some(at(0)), evidence: None };
-        let close = [score(1.4, None, 0.002, 14.0), score(1.0, Some(0.9), 0.001, 13.7)];
+        let close = [score(1.4, None, 0.002, 14.0), score(1.0, Some(0.9), 0.001, 13.9)];
         assert_eq!(after(&policy, &close, &before, at(99)).selected, before.selected);
     }
 

@@ -32,7 +32,7 @@ pub(crate) fn args() -> Result<Args, Failure> {
         step: None,
         only: vec![String::new()],
         protections: vec![0.99],
-        left_out: vec![family("nothing")?],
+        left_out: vec![family(EVERYTHING)?],
         spent: false,
         quiet: false,
         select: false,
@@ -56,26 +56,24 @@ pub(crate) fn args() -> Result<Args, Failure> {
     Ok(found)
 }
 
+/// The family to leave out where everything is wanted.
+pub(crate) const EVERYTHING: &str = "nothing";
+
 /// A family's name, and its strategies.
 pub(crate) type Family = (String, fn(&Strategy) -> bool);
 
 /// The family of this name.
 pub(crate) fn family(name: &str) -> Result<Family, String> {
-    const TEN_MINUTES: Duration = Duration::from_mins(10);
-    const FIVE_MINUTES: Duration = Duration::from_mins(5);
+    const HALF_AN_HOUR: Duration = Duration::from_mins(30);
     let unwanted: fn(&Strategy) -> bool = match name {
-        "nothing" => |_| false,
+        EVERYTHING => |_| false,
         "forecast" => |s| s.forecast.is_some(),
-        "correction" => |s| s.forecast.is_some_and(|f| f.level_correction > 0.0),
+        "following" => |s| s.forecast.is_some_and(|f| f.level_correction > 0.0),
         "margin" => |s| s.forecast.is_some_and(|f| f.margin > 1.0),
         "low" => |s| s.forecast.is_some_and(|f| f.quantile < 0.75),
         "high" => |s| s.forecast.is_some_and(|f| f.quantile > 0.9),
-        "headroom" => |s| s.forecast.is_some() && s.headroom > 1.0,
         "trend" => |s| s.trend_weight > 0.0,
-        "long" => |s| s.down_stabilization > TEN_MINUTES,
-        "quick" => |s| s.down_stabilization <= FIVE_MINUTES && (s.forecast.is_some() || s.trend_weight > 0.0),
-        // An HPA has its tolerance.
-        "tolerance" => |s| s.up_tolerance > 0.0 && s.forecast.is_some(),
+        "calm" => |s| s.down_stabilization > HALF_AN_HOUR,
         _ => return Err(format!("there is no family {name}")),
     };
     Ok((name.to_owned(), unwanted))

@@ -6,9 +6,9 @@
 //! [--protection 0.99,0.98,0.97,0.95,0.9,0.8,0.7,0.5] [--leave-out FAMILY,FAMILY] [--spent] [--quiet] [--select]`
 //!
 //! The first protection is told about; with others beside it, so is what the cost of the HPA at 70 % would buy. `--step`
-//! is the forecast's, in seconds. `--leave-out` takes families of strategies out of the simulation that selects among them,
-//! one at a time (`nothing`, `forecast`, `correction`, `margin`, `trend`, `headroom`, `long`, `quick`, `tolerance`, `low`,
-//! `high`): what a family is worth is what the others lose without it. `--select` plays selections on simulations, which
+//! is the forecast's, in seconds. `--leave-out` takes families of strategies out of those that are selected among, one at
+//! a time (`nothing`, `forecast`, `following`, `margin`, `low`, `high`, `trend`, `calm`): what a family is worth is what the
+//! others lose without it. `--select` plays selections on simulations, which
 //! are made once and kept in CACHE too: remove `CACHE/*.simulations.json` when anything but the selection changes.
 
 mod args;

@@ -5,9 +5,9 @@ use backtest::{
 };
 use rayon::prelude::*;
 
-use crate::Scene;
-use crate::args::{Args, Family};
+use crate::args::{Args, EVERYTHING, Family};
 use crate::baselines::{Known, baselines, points};
+use crate::{Scene, selection};
 
 pub(crate) fn tell(args: &Args, scenes: &[Scene], family: &Family) {
     let found: Vec<(Cell, Vec<(&'static str, f64)>)> =
@@ -30,13 +30,17 @@ fn run(args: &Args, scene: &Scene, family: &Family) -> Option<(Cell, Vec<(&'stat
     let replayed = |protection: &f64| {
         let policy = decide::Policy { protection: *protection, ..scene.setup.policy.clone() };
         let Scene { load, setup, forecasts, .. } = scene;
-        let mut ours = Foresail::without(load, policy, &setup.forecast, forecasts, &setup.world, family.1);
+        let ours = Foresail::without(load, policy, &setup.forecast, forecasts, &setup.world, family.1);
+        let mut ours = ours.keep_simulations();
         let outcome = replay(&scene.load, &scene.setup.world, &mut ours);
         (ours, score(&outcome, &scene.load, &oracle))
     };
     // The first protection is the one that is told about; the others show what the same cost would buy.
     let mut runs = args.protections.iter().map(replayed);
     let (ours, score) = runs.next()?;
+    if family.0 == EVERYTHING {
+        selection::keep(args, scene, &ours).ok()?;
+    }
     let frontier: Vec<Point> = std::iter::once(&score)
         .cloned()
         .chain(runs.map(|(_, score)| score))

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use autoscaler::Simulation;
-use backtest::{Foresail, Kind, Point, cost_at, dominating, replay};
+use backtest::{Foresail, Kind, Point, cost_at, dominating, replay, violation_at};
 use decide::{Policy, Score, Selection, Simulated, Strategy, Tally};
 use rayon::prelude::*;
 
@@ -30,6 +30,7 @@ struct Played<'a> {
 struct Outcome {
     over_tuned_hpa: f64,
     violation: f64,
+    violation_of_hpa70: f64,
     broken_over_hpa70: f64,
     hours_over_hpa70: f64,
     changes_over_hpa70: f64,
@@ -68,15 +69,38 @@ pub(crate) fn tell(args: &Args, scenes: &[Scene]) {
         "strategies"
     );
     for startup in &args.startups {
-        for protection in &args.protections {
-            for family in &args.left_out {
-                let of = |p: &&Played<'_>| p.scene.startup == *startup;
-                let outcomes: Vec<Outcome> =
-                    played.par_iter().filter(of).filter_map(|p| outcome(p, *protection, family)).collect();
-                line(*startup, *protection, family, &outcomes);
+        let here: Vec<&Played<'_>> = played.iter().filter(|p| p.scene.startup == *startup).collect();
+        for family in &args.left_out {
+            let of = |protection: &f64| -> Vec<Outcome> {
+                here.par_iter().filter_map(|p| outcome(p, *protection, family)).collect()
+            };
+            let all: Vec<Vec<Outcome>> = args.protections.iter().map(of).collect();
+            for (protection, outcomes) in args.protections.iter().zip(&all) {
+                line(*startup, *protection, family, outcomes);
+            }
+            if args.protections.len() > 1 {
+                println!("{:<10} at the cost of the HPA at 70 %: broken {:.2}", "", at_equal_cost(&all));
             }
         }
     }
+}
+
+/// What the promises together would break at the cost of the HPA at 70 %, over what that breaks: the mean over series.
+fn at_equal_cost(all: &[Vec<Outcome>]) -> f64 {
+    let series = all.first().map_or(0, Vec::len);
+    let of = |i: usize| {
+        let outcomes: Vec<&Outcome> = all.iter().filter_map(|outcomes| outcomes.get(i)).collect();
+        let point = |o: &&Outcome| Point {
+            name: String::new(),
+            violation: o.violation,
+            replica_hours: o.hours_over_hpa70,
+        };
+        let points: Vec<Point> = outcomes.iter().map(point).collect();
+        let usual = outcomes.first()?.violation_of_hpa70.max(LEAST);
+        Some((violation_at(&points, 1.0, LEAST)? / usual).ln())
+    };
+    let found: Vec<f64> = (0..series).filter_map(of).collect();
+    (found.iter().sum::<f64>() / found.len() as f64).exp()
 }
 
 fn line(startup: u64, protection: f64, family: &Family, outcomes: &[Outcome]) {
@@ -100,17 +124,22 @@ fn line(startup: u64, protection: f64, family: &Family, outcomes: &[Outcome]) {
     );
 }
 
+/// Keeps the simulations of a replay.
+pub(crate) fn keep(args: &Args, scene: &Scene, ours: &Foresail) -> Result<(), Failure> {
+    std::fs::write(kept(args, &scene.name, scene.startup), serde_json::to_vec(ours.simulations())?)?;
+    Ok(())
+}
+
 /// The simulations of a replay; those that were kept aren't made again.
 fn simulations(args: &Args, scene: &Scene) -> Result<Vec<Simulation>, Failure> {
-    let path = kept(args, &scene.name, scene.startup);
-    if let Ok(text) = std::fs::read(&path) {
+    if let Ok(text) = std::fs::read(kept(args, &scene.name, scene.startup)) {
         return Ok(serde_json::from_slice(&text)?);
     }
     let Scene { load, setup, forecasts, .. } = scene;
     let ours = Foresail::new(load, setup.policy.clone(), &setup.forecast, forecasts, &setup.world);
     let mut ours = ours.keep_simulations();
     replay(load, &setup.world, &mut ours);
-    std::fs::write(&path, serde_json::to_vec(ours.simulations())?)?;
+    keep(args, scene, &ours)?;
     Ok(ours.simulations().to_vec())
 }
 
@@ -139,6 +168,7 @@ fn outcome(played: &Played<'_>, protection: f64, family: &Family) -> Option<Outc
     Some(Outcome {
         over_tuned_hpa: hours / cost_at(&hpas, ours.violation, LEAST)?,
         violation: ours.violation,
+        violation_of_hpa70: usual.violation,
         broken_over_hpa70: ours.violation.max(LEAST) / usual.violation.max(LEAST),
         hours_over_hpa70: ours.replicas / usual.replicas,
         changes_over_hpa70: ours.changes.max(0.1) / usual.changes.max(0.1),

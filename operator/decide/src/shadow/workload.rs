@@ -131,7 +131,7 @@ impl Workload {
         while let Some((_, n)) = self.starting.pop_front_if(|(at, _)| *at <= second) {
             self.ready += n;
         }
-        self.before.rotate_left(1);
+        self.before.copy_within(1.., 0);
         self.before[LAG_TICKS] = self.ready;
     }
 
