@@ -24,7 +24,7 @@ pub(crate) struct Ensemble {
     /// The regressions in use.
     pub(crate) champion: Regressions,
     /// A member in whose place the last value stands.
-    pub(crate) left_out: Option<usize>,
+    pub(crate) left_out: Vec<usize>,
 }
 
 impl Ensemble {
@@ -103,7 +103,7 @@ impl Ensemble {
             }
         }
         self.champion.predict(past, &self.keys, out);
-        if let Some(member) = self.left_out {
+        for member in self.left_out.iter().copied() {
             out.chunks_mut(MEMBERS).for_each(|cells| cells[member] = cells[LAST]);
         }
     }

@@ -199,11 +199,12 @@ impl Forecaster {
         self.feedback.replicas(replicas);
     }
 
-    /// Leaves a member out of the blend, by the name that [`Accuracy::model`](crate::Accuracy) has: in its place stands the
-    /// last value. What the member is worth is what is missed then. Whether there is a member of this name.
+    /// Leaves a member out of the blend as well, by the name that [`Accuracy::model`](crate::Accuracy) has: in its place
+    /// stands the last value. What the member is worth is what is missed then. Whether there is a member of this name.
     pub fn leave_out(&mut self, member: &str) -> bool {
-        self.ensemble.left_out = members::named(member);
-        self.ensemble.left_out.is_some()
+        let found = members::named(member);
+        self.ensemble.left_out.extend(found);
+        found.is_some()
     }
 
     /// What was noticed of that so far. It can't be learned from a history.

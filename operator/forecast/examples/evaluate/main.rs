@@ -49,9 +49,10 @@ pub(crate) struct Args {
     /// Series to leave out.
     #[arg(long, value_delimiter = ',')]
     exclude: Vec<String>,
-    /// A member of the blend to leave out, such as `trees`: what it is worth is what the others lose without it.
-    #[arg(long)]
-    leave_out: Option<String>,
+    /// Members of the blend to leave out together, as in `trees,ridge-trees`: what they are worth is what the others lose
+    /// without them.
+    #[arg(long, value_delimiter = ',')]
+    leave_out: Vec<String>,
     /// IANA time zone in which days and weeks begin.
     #[arg(long, default_value = "UTC")]
     time_zone: String,

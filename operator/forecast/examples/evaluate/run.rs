@@ -95,10 +95,10 @@ pub(crate) fn series(
     let day = (86_400 / step.as_secs()).max(1) as usize;
     let refit = (args.refit.as_secs() / step.as_secs()).max(1) as usize;
     let mut forecaster = Forecaster::new(settings);
-    if let Some(member) = &args.leave_out
-        && !forecaster.leave_out(member)
-    {
-        notes.push(format!("there is no member {member} to leave out"));
+    for member in &args.leave_out {
+        if !forecaster.leave_out(member) {
+            notes.push(format!("there is no member {member} to leave out"));
+        }
     }
     let mut naive: Vec<Naive> = steps.iter().map(|h| Naive::new(*h, day)).collect();
     let mut cost = Cost::default();
