@@ -11,6 +11,7 @@ use crate::fit::Slot;
 /// Measurements up to this far apart come from a slow scrape, whose slots without one are no gaps: five minutes, and as
 /// much as a scrape may be late.
 const SLOWEST_SCRAPE: Duration = Duration::from_secs(330);
+
 /// The slots that are under way: that of the forecast, and the minute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct OpenSlots {

@@ -78,7 +78,7 @@ pub use recommend::{Decision, reach, recommend};
 pub use recommendation::{Candidate, CandidateReason, Driver, Limit, LimitReason, Recommendation, Source};
 pub use record::Record;
 pub use runs::Run;
-pub use selection::{Evidence, ForecastAccuracy, Selection};
+pub use selection::{Evidence, ForecastAccuracy, Selection, is_usual_hpa};
 pub use shadow::{Known, Shadow};
 pub use strategy::{Coming, ForecastParams, Selected, Sizing, Span, Strategy, StrategyReason};
 pub use strategy_grid::strategy_grid;

@@ -151,9 +151,13 @@ fn is_sane(score: &Score) -> bool {
 /// The HPA at 70 % of what saturates a replica, where 80 % is what it carries within its promise.
 const USUAL_HEADROOM: f64 = 1.12;
 
+/// Whether a strategy is the HPA at 70 %.
+pub fn is_usual_hpa(strategy: &Strategy) -> bool {
+    is_hpa(strategy) && (strategy.headroom - USUAL_HEADROOM).abs() < 0.03
+}
+
 fn usual<'a>(scores: &[&'a Score]) -> Option<&'a Score> {
-    let is_usual = |s: &&&Score| is_hpa(&s.strategy) && (s.strategy.headroom - USUAL_HEADROOM).abs() < 0.03;
-    scores.iter().find(is_usual).copied()
+    scores.iter().find(|s| is_usual_hpa(&s.strategy)).copied()
 }
 
 /// Picks by simulation. Among the strategies that keep the promise it is the one with the least
@@ -399,14 +403,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_hardly_better_isnt_worth_a_change() {
+    fn less_than_three_per_cent_isnt_worth_a_change() {
         let policy = Policy::simple(1, 10, 100.0);
         let selected = Selected {
             strategy: Strategy { headroom: 1.4, ..Strategy::REACTIVE },
             reason: StrategyReason::SelectedByReplay,
         };
         let before = Selection { selected: Some(selected), since: Some(at(0)), evidence: None };
-        let close = [score(1.4, None, 0.002, 14.0), score(1.0, Some(0.9), 0.001, 13.9)];
+        // With the HPA at 70 % beside them, both are within what is usually paid.
+        let usual = score(USUAL_HEADROOM, None, 0.5, 20.0);
+        let close = [score(1.4, None, 0.002, 14.0), score(1.0, Some(0.9), 0.001, 13.7), usual];
         assert_eq!(after(&policy, &close, &before, at(99)).selected, before.selected);
     }
 

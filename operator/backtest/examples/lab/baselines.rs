@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::args::Args;
 use crate::{Failure, Scene};
 
+/// Ten seconds in two weeks, as a share: less broken time than that is luck.
+pub(crate) const LEAST: f64 = 10.0 / (14.0 * 86_400.0);
+
 /// A baseline's run, as kept.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Known {

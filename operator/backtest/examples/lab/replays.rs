@@ -6,7 +6,7 @@ use backtest::{
 use rayon::prelude::*;
 
 use crate::args::{Args, EVERYTHING, Family};
-use crate::baselines::{Known, baselines, points};
+use crate::baselines::{Known, LEAST, baselines, points};
 use crate::{Scene, selection};
 
 pub(crate) fn tell(args: &Args, scenes: &[Scene], family: &Family) {
@@ -75,19 +75,18 @@ fn cell(scene: &Scene, ours: &Score, frontier: &[Point], known: &[Known]) -> Opt
     let perfect = known.iter().find(|k| k.name == "perfect forecast")?;
     let violation = ours.violation_percent / 100.0;
     let days = (ours.violation_seconds / violation.max(1e-12) / 86_400.0).clamp(0.01, 14.0);
-    let least = 10.0 / (14.0 * 86_400.0);
     Some(Cell {
         series: scene.name.clone(),
         class: scene.class,
         startup_seconds: scene.startup as f64,
         days,
         violation_percent: ours.violation_percent,
-        over_tuned_hpa: ours.replica_hours / cost_at(&hpas, violation, least)?,
+        over_tuned_hpa: ours.replica_hours / cost_at(&hpas, violation, LEAST)?,
         over_oracle: ours.over_oracle_alike,
-        perfect_over_tuned_hpa: perfect.hours / cost_at(&hpas, perfect.violation, least)?,
+        perfect_over_tuned_hpa: perfect.hours / cost_at(&hpas, perfect.violation, LEAST)?,
         broken_over_hpa70: ours.violation_seconds.max(10.0) / hpa.seconds.max(10.0),
         hours_over_hpa70: ours.replica_hours / hpa.hours,
-        broken_at_equal_cost: violation_at(frontier, hpa.hours, least).map(|v| v / hpa.violation.max(least)),
+        broken_at_equal_cost: violation_at(frontier, hpa.hours, LEAST).map(|v| v / hpa.violation.max(LEAST)),
         actions_over_hpa70: ours.actions_per_day / hpa.actions.max(0.1),
         reversals_per_day: ours.reversals_per_day,
         dominated_by: dominating(&swept, violation, ours.replica_hours).map(|p| p.name.clone()),

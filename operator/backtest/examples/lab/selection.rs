@@ -7,17 +7,12 @@ use std::path::PathBuf;
 
 use autoscaler::Simulation;
 use backtest::{Foresail, Kind, Point, cost_at, dominating, replay, violation_at};
-use decide::{Policy, Score, Selection, Simulated, Strategy, Tally};
+use decide::{Policy, Score, Selection, Simulated, Strategy, Tally, is_usual_hpa};
 use rayon::prelude::*;
 
 use crate::args::{Args, Family};
-use crate::baselines::{Known, baselines, points};
+use crate::baselines::{Known, LEAST, baselines, points};
 use crate::{Failure, Scene};
-
-/// The HPA at 70 %, as a strategy.
-const USUAL_HEADROOM: f64 = 1.12;
-/// Ten seconds in two weeks: less broken time than that is luck.
-const LEAST: f64 = 10.0 / (14.0 * 86_400.0);
 
 /// A scene with its simulations, one a day, and the baselines.
 struct Played<'a> {
@@ -154,7 +149,7 @@ fn outcome(played: &Played<'_>, protection: f64, family: &Family) -> Option<Outc
         selection.prove(&policy, &known, pair[0].until);
         let Some(now) = selection.selected.filter(decide::Selected::by_replay) else { continue };
         ours.extend(day(&pair[1], |s| *s == now.strategy));
-        usual.extend(day(&pair[1], is_usual));
+        usual.extend(day(&pair[1], is_usual_hpa));
         if !selected.contains(&now.strategy) {
             selected.push(now.strategy);
         }
@@ -184,11 +179,4 @@ fn day(simulation: &Simulation, wanted: impl Fn(&Strategy) -> bool) -> Option<Ta
 
 fn score(days: &[Tally]) -> Option<Score> {
     days.iter().sum::<Tally>().score(Strategy::REACTIVE)
-}
-
-fn is_usual(strategy: &Strategy) -> bool {
-    strategy.forecast.is_none()
-        && strategy.trend_weight <= 0.0
-        && strategy.down_stabilization.as_secs() == 300
-        && (strategy.headroom - USUAL_HEADROOM).abs() < 1e-9
 }
