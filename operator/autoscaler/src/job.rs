@@ -78,7 +78,7 @@ impl Job {
     }
 
     /// What a simulation comes to that is not run: the selection stays as it is. Nothing for other jobs.
-    pub fn without_scores(&self) -> Option<Done> {
+    pub fn not_simulated(&self) -> Option<Done> {
         let Work::Simulation(job) = &self.work else { return None };
         let (strategies, until) = (Vec::new(), job.until());
         Some(Done { id: self.id, outcome: Outcome::Simulation(Simulation { strategies, until }) })

@@ -69,9 +69,7 @@ impl SimulationJob {
         let simulated = |strategy: &Strategy| Simulated { strategy: *strategy, days: Vec::new() };
         let mut strategies: Vec<Simulated> = self.strategies.iter().map(simulated).collect();
         let mut now = from;
-        // Days are counted back from the end: the first takes between a half and one and a half.
-        let days = (time::since(self.until, from).as_secs_f64() / DAY.as_secs_f64()).round() as u32;
-        let mut day_ends = time::before(self.until, DAY * days.saturating_sub(1));
+        let mut day_ends = first_day_ends(from, self.until);
         let mut next = vec![0; hindcasts.len()];
         while now < self.until {
             for (next, hindcast) in next.iter_mut().zip(&hindcasts) {
@@ -136,6 +134,13 @@ impl SimulationJob {
     }
 }
 
+/// When the first day of the past that is played ends. Days are counted back from its end, so that each holds all times of
+/// day: the first one takes between a half and one and a half.
+fn first_day_ends(from: Timestamp, until: Timestamp) -> Timestamp {
+    let days = (time::since(until, from).as_secs_f64() / DAY.as_secs_f64()).round() as u32;
+    time::before(until, DAY * days.saturating_sub(1))
+}
+
 /// The forecasts that would have been issued from `from` until `until`, as far ahead as decisions look.
 fn hindcast(signal: &SimulatedSignal, ahead: Duration, from: Timestamp, until: Timestamp) -> Hindcast {
     // A row before and after are read as well, where a load may change a step earlier or later.
@@ -171,4 +176,23 @@ fn load_at(by_minute: &Packed, now: Timestamp) -> Option<Sample> {
     let (a, b) = (by_minute.at(begin)?, by_minute.at(time::after(begin, step))?);
     let share = time::since(left, begin).as_secs_f64() / step.as_secs_f64();
     Sample::new(now, a + (b - a) * share)
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::one_day(24, 24)]
+    #[case::less_than_one_and_a_half(35, 35)]
+    #[case::one_and_a_half(36, 12)]
+    #[case::two_and_a_bit(50, 26)]
+    #[case::a_week(168, 24)]
+    fn every_day_but_the_first_is_whole(#[case] hours: u64, #[case] first: u64) {
+        let from = Timestamp::UNIX_EPOCH;
+        let ends = first_day_ends(from, time::after(from, Duration::from_hours(hours)));
+        assert_eq!(ends, time::after(from, Duration::from_hours(first)));
+    }
 }

@@ -61,7 +61,7 @@ fn work_off(learner: &mut Autoscaler, prepared: &mut Prepared, now: Timestamp) {
                 prepared.hindcast(until, hindcast);
             }
         }
-        let done = job.without_scores().unwrap_or_else(|| job.run());
+        let done = job.not_simulated().unwrap_or_else(|| job.run());
         learner.take_over(done);
     }
 }

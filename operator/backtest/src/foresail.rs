@@ -193,10 +193,12 @@ impl Scaler for Foresail {
         let inputs = self.inputs(view);
         let decided = self.autoscaler.step(&inputs, view.now);
         let replicas = carry_out(&mut self.autoscaler, &decided.plan, view.spec, view.now);
-        let simulations = work_off(&mut self.autoscaler, view.now, self.unwanted);
-        if let Some(kept) = &mut self.simulations {
-            kept.extend(simulations);
-        }
+        let keep = |found: &Simulation| {
+            if let Some(kept) = &mut self.simulations {
+                kept.push(found.clone());
+            }
+        };
+        work_off(&mut self.autoscaler, view.now, self.unwanted, keep);
         let needed = self.needed(&inputs).unwrap_or(view.spec);
         self.attribution.note(&decided.record.recommendation, needed);
         let why = explain.then(|| Box::new(explained(&decided.record)));
@@ -218,20 +220,19 @@ pub(crate) fn carry_out(autoscaler: &mut Autoscaler, plan: &Plan, spec: u32, now
     }
 }
 
-/// Does the work that is due, at once, without `unwanted` strategies. What simulations found.
+/// Does the work that is due, at once, without `unwanted` strategies; `found` is told what each simulation found.
 pub(crate) fn work_off(
     autoscaler: &mut Autoscaler,
     now: Timestamp,
     unwanted: fn(&Strategy) -> bool,
-) -> Vec<Simulation> {
-    let mut simulations = Vec::new();
+    mut found: impl FnMut(&Simulation),
+) {
     while let Some(mut job) = autoscaler.take_job(now) {
         job.leave_out(unwanted);
         let done = job.run();
-        simulations.extend(done.simulation().cloned());
+        done.simulation().into_iter().for_each(&mut found);
         autoscaler.take_over(done);
     }
-    simulations
 }
 
 fn explained(record: &Record) -> Why {

@@ -9,7 +9,6 @@ use crate::history::NoBenefit;
 use crate::observation::Observation;
 use crate::policy::{BacklogPolicy, Capacity, ForecastUse, MetricKind, Policy};
 use crate::predictive::{least_around, peak};
-use crate::quantile_controller::QuantileController;
 use crate::reactive::{self, Surge};
 use crate::recommendation::{Candidate, CandidateReason, Source};
 use crate::strategy::{Coming, Sizing, Span};
@@ -23,7 +22,6 @@ const FAR_BELOW: f64 = 0.6;
 pub(crate) struct Context<'a> {
     pub(crate) policy: &'a Policy,
     pub(crate) observation: &'a Observation,
-    pub(crate) budget: &'a QuantileController,
     pub(crate) span: Span,
 }
 
@@ -57,7 +55,7 @@ pub(crate) fn of_metric(
     out: &mut Vec<Candidate>,
 ) -> MetricOutcome {
     let selected = &context.observation.selected;
-    let sizing = Sizing::resolve(context.policy, selected, &metric.memory.peaks, Some(context.budget));
+    let sizing = Sizing::resolve(context.policy, selected, &metric.memory.peaks);
     let mut answers = Answers { context, metric, sizing, out, outcome: MetricOutcome::default() };
     if let MetricKind::Backlog(backlog) = &metric.policy.kind {
         answers.backlog(backlog);

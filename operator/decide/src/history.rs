@@ -12,7 +12,6 @@ use crate::capacity::{Learned, Learner};
 use crate::drop_detector::DropDetector;
 use crate::peak_margin::PeakMargin;
 use crate::policy::{Capacity, MetricKind, MetricPolicy};
-use crate::quantile_controller::QuantileController;
 use crate::readings::Readings;
 use crate::runs::{self, Run};
 use crate::throughput::Throughput;
@@ -40,8 +39,6 @@ pub struct History {
     pub panic_until: Option<Timestamp>,
     /// Replicas are held after load dropped in a way nobody foresaw.
     pub drop_hold: Option<DropHold>,
-    /// How observed errors move the quantile that is provisioned for.
-    pub quantile_controller: QuantileController,
     /// The last way up, watched for whether it helped.
     pub last_up: Option<UpWatch>,
     /// When the last decision was made, and the replicas it left behind.

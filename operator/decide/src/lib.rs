@@ -38,7 +38,6 @@ mod peak_margin;
 mod plan;
 mod policy;
 mod predictive;
-mod quantile_controller;
 mod reactive;
 mod readings;
 mod recommend;
@@ -71,7 +70,6 @@ pub use policy::{
     BacklogPolicy, CalendarWindow, Capacity, Fallback, ForecastUse, LeadTime, MetricKind, MetricPolicy, Mode,
     Policy, PolicyError, StepLimits, Timing,
 };
-pub use quantile_controller::QuantileController;
 pub use reactive::need;
 pub use readings::Readings;
 pub use recommend::{Decision, reach, recommend};

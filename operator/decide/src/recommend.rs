@@ -72,11 +72,9 @@ pub fn recommend(policy: &Policy, observation: &Observation, history: &History, 
     let lead = lead(policy, &observation.startup, observation.lag);
     let metrics = validated(policy, observation, history, lead, now);
 
-    // 2. How far ahead to look, and what the error budget says.
+    // 2. How far ahead to look.
     let span = Span { now, lead, keep: keep_span(policy, &observation.startup, lead) };
-    pace(policy, observation, &metrics, &mut next, now);
-    let budget = next.quantile_controller;
-    let context = Context { policy, observation, budget: &budget, span };
+    let context = Context { policy, observation, span };
 
     // 3. Every answer there is.
     let calendar = calendar::in_force(policy, now, lead);
@@ -154,23 +152,6 @@ fn settled(observation: &Observation, history: &History, lead: Duration, now: Ti
     replicas.ready > 0
         && replicas.ready == replicas.spec
         && history.scale_events.last().is_none_or(|event| time::since(now, event.at) > coming(event.change))
-}
-
-/// Whether the ready replicas were enough for the load now: what the protection is paced by.
-fn pace(
-    policy: &Policy,
-    observation: &Observation,
-    metrics: &[Validated<'_>],
-    next: &mut History,
-    now: Timestamp,
-) {
-    let shared = || metrics.iter().filter(|m| m.policy.kind == crate::policy::MetricKind::AverageValue);
-    if shared().next().is_none() || shared().any(|m| m.fresh.is_none()) {
-        return;
-    }
-    let ready = f64::from(observation.replicas.ready);
-    let short = shared().any(|m| m.fresh.is_some_and(|load| load > ready * m.per_replica));
-    next.quantile_controller.observe(now, short, 1.0 - policy.protection);
 }
 
 /// Answers that no metric gives.

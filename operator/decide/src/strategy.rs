@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use crate::peak_margin::PeakMargin;
 use crate::policy::{ForecastUse, Policy};
 use crate::predictive::{level_correction, peak};
-use crate::quantile_controller::QuantileController;
 use crate::reactive::need;
 use crate::seconds;
 use crate::words::words;
@@ -129,7 +128,7 @@ pub struct Sizing {
     pub headroom: f64,
     /// Share of the climb that is carried on over the lead time.
     pub trend_weight: f64,
-    /// How the forecast takes part, its quantile as the error budget moved it.
+    /// How the forecast takes part.
     pub forecast: Option<ForecastParams>,
     /// Load over target within these shares, up and down, changes nothing: the HPA's tolerance.
     pub load_tolerance: (f64, f64),
@@ -140,13 +139,8 @@ pub struct Sizing {
 }
 
 impl Sizing {
-    /// Resolves what was selected for a metric with these peaks; `budget` corrects the quantile.
-    pub fn resolve(
-        policy: &Policy,
-        selected: &Selected,
-        peaks: &PeakMargin,
-        budget: Option<&QuantileController>,
-    ) -> Self {
+    /// Resolves what was selected for a metric with these peaks.
+    pub fn resolve(policy: &Policy, selected: &Selected, peaks: &PeakMargin) -> Self {
         let strategy = selected.strategy;
         let replayed = selected.by_replay();
         // The simulation chose headroom and tolerance with this workload's peaks in its load. Without it, peaks are
@@ -155,12 +149,7 @@ impl Sizing {
         Self {
             headroom: strategy.headroom.max(1.0) * spare,
             trend_weight: strategy.trend_weight.clamp(0.0, 4.0),
-            forecast: strategy.forecast.filter(|_| policy.forecast == ForecastUse::Auto).map(|params| {
-                let own = params.quantile;
-                let paced = budget.map_or(own, |budget| budget.paced(own, 1.0 - policy.protection));
-                // The simulation has chosen the quantile at which this strategy pays; only a bad day moves it.
-                ForecastParams { quantile: if replayed { paced.max(own) } else { paced }, ..params }
-            }),
+            forecast: strategy.forecast.filter(|_| policy.forecast == ForecastUse::Auto),
             load_tolerance: if replayed { (0.0, 0.0) } else { policy.load_tolerance() },
             up_tolerance: strategy.up_tolerance,
             usual_peak: if replayed { peaks.usual() } else { 1.0 },

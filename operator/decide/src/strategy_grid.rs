@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::policy::{MetricKind, Policy};
+use crate::selection::USUAL_HEADROOM;
 use crate::strategy::{ForecastParams, Strategy};
 
 /// The stabilization window of an HPA without `behavior`.
@@ -41,7 +42,7 @@ fn hpa(headroom: f64) -> Strategy {
 }
 
 fn hpas() -> Vec<Strategy> {
-    [1.0, 1.04, 1.08, 1.12, 1.17, 1.23, 1.3, 1.4, 1.5, 1.65, 1.8, 2.0, 2.3, 2.7].map(hpa).to_vec()
+    [1.0, 1.04, 1.08, USUAL_HEADROOM, 1.17, 1.23, 1.3, 1.4, 1.5, 1.65, 1.8, 2.0, 2.3, 2.7].map(hpa).to_vec()
 }
 
 /// An HPA that carries the climb on, without its tolerance, and two that are as restless as a load is.
@@ -56,7 +57,7 @@ fn climbing() -> Vec<Strategy> {
             Strategy { trend_weight: 0.3, ..quick },
         ]
     };
-    [1.0, 1.04, 1.08, 1.12, 1.17, 1.23].into_iter().flat_map(of).collect()
+    [1.0, 1.04, 1.08, USUAL_HEADROOM, 1.17, 1.23].into_iter().flat_map(of).collect()
 }
 
 /// Replicas that stay for the better part of an hour, for loads that tremble.

@@ -33,33 +33,22 @@ fn costs(c: &mut Criterion) {
     for (name, seconds) in [("5m", 300), ("1m", 60)] {
         let step = Duration::from_secs(seconds);
         let history = load(step, 14);
-        let mut light = Forecaster::new(Settings { step, ..Settings::default() });
-        light.back_fill(&history);
-        // Every fourth refit grows the trees; find the one before it.
-        let mut heavy = light.clone();
-        while !heavy.next_refit_is_heavy() {
-            heavy.refit();
-        }
-        while light.next_refit_is_heavy() {
-            light.refit();
-        }
+        let mut fitted = Forecaster::new(Settings { step, ..Settings::default() });
+        fitted.back_fill(&history);
         let mut group = c.benchmark_group(name);
         group.sample_size(20);
         group.bench_function("fit", |b| {
-            b.iter_batched_ref(|| light.clone(), Forecaster::refit, BatchSize::LargeInput);
-        });
-        group.bench_function("fit_with_trees", |b| {
-            b.iter_batched_ref(|| heavy.clone(), Forecaster::refit, BatchSize::LargeInput);
+            b.iter_batched_ref(|| fitted.clone(), Forecaster::refit, BatchSize::LargeInput);
         });
         group.bench_function("update", |b| {
-            let mut forecaster = light.clone();
+            let mut forecaster = fitted.clone();
             let mut at = history.end();
             b.iter(|| {
                 forecaster.observe_slot(at, Some(500.0));
                 at = time::after(at, step);
             });
         });
-        group.bench_function("predict", |b| b.iter(|| black_box(light.predict(history.end()))));
+        group.bench_function("predict", |b| b.iter(|| black_box(fitted.predict(history.end()))));
         group.finish();
         c.bench_function(&format!("{name}/start from 14 days"), |b| {
             b.iter(|| {

@@ -1,4 +1,4 @@
-//! What the regressions and trees look at: lags, rolling means, the same time on earlier days and weeks, differences,
+//! What the regressions look at: lags, rolling means, the same time on earlier days and weeks, differences,
 //! and the calendar, for one origin and one number of steps ahead. The list follows the direct-forecast designs that
 //! did best in forecasting competitions on electricity and web load (Hyndman & Fan, "Density forecasting for
 //! long-term peak electricity demand", 2010; Makridakis et al., "M5 accuracy competition", 2022).

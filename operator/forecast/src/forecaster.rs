@@ -17,7 +17,7 @@ use crate::features::SIDE;
 use crate::feedback::Feedback;
 use crate::history::History;
 use crate::horizon_model::HorizonModel;
-use crate::members::{self, LOG_RIDGE, MEMBERS, REGRESSIONS, Rival};
+use crate::members::{self, LOG_RIDGE, MEMBERS};
 use crate::pending::Pending;
 use crate::prefix_sums::PrefixSums;
 use crate::season::{self, Period};
@@ -49,17 +49,12 @@ pub struct Forecaster {
     /// What came of the last change, in words.
     pub(crate) change: Option<String>,
     pub(crate) feedback: Feedback,
-    /// Refits so far.
-    pub(crate) rounds: u32,
     /// Further series by name, each with its own history on the same step.
     pub(crate) regressors: Vec<(String, History)>,
     /// Reused for the members' forecasts, and for those with the challenger's regressions.
     cells: Vec<f32>,
     rivals: Vec<f32>,
 }
-
-/// Every how many refits the trees are grown anew and the seasons looked for.
-const HEAVY_EVERY: u32 = 4;
 
 /// The horizons that are learned for, in steps, up to the decision horizon and beyond: in between, forecasts are
 /// interpolated.
@@ -107,7 +102,6 @@ impl Forecaster {
             contest: None,
             change: None,
             feedback: Feedback::default(),
-            rounds: 0,
             regressors: Vec::new(),
             cells: Vec::new(),
             rivals: Vec::new(),
@@ -173,25 +167,11 @@ impl Forecaster {
                 self.observe_slot(time::after(begin, Duration::from_secs(part * ours)), value);
             }
             let known = self.history.values.len();
-            if known >= day && known % day < repeat as usize {
-                let days = known / day;
-                self.learn(days % 3 == 1 && days > 1);
-            } else if self.refit_is_due() {
-                self.learn(false);
+            if known >= day && known % day < repeat as usize || self.refit_is_due() {
+                self.refit();
             }
         }
-        self.learn(true);
-    }
-
-    /// Whether the next [`refit`](Self::refit) is one of those that also grow the trees.
-    pub fn next_refit_is_heavy(&self) -> bool {
-        self.rounds.is_multiple_of(HEAVY_EVERY)
-    }
-
-    /// Learns anew from the history: tens of milliseconds of processor time at most, every fourth time somewhat more
-    /// than else. To be called every half hour to few hours; nothing else depends on the cadence.
-    pub fn refit(&mut self) {
-        self.learn(self.next_refit_is_heavy());
+        self.refit();
     }
 
     /// Takes in how many replicas the target has, so that a signal that follows them is noticed.
@@ -274,7 +254,9 @@ impl Forecaster {
         ((86_400 + self.history.step / 2) / self.history.step).max(1) as usize
     }
 
-    fn learn(&mut self, heavy: bool) {
+    /// Learns anew from the history: tens of milliseconds of processor time at most. To be called every half hour to few
+    /// hours; nothing else depends on the cadence.
+    pub fn refit(&mut self) {
         if self.history.values.is_empty() {
             return;
         }
@@ -285,13 +267,10 @@ impl Forecaster {
         }
         self.clean();
         let Some(past) = &mut self.past else { return };
-        if heavy || self.rounds == 0 {
-            self.seasons = season::find(past);
-        }
+        self.seasons = season::find(past);
         past.extra = extra_season(&self.seasons, past.day());
-        self.ensemble.refit(past, heavy, factor != 1.0);
-        self.tend_contest(heavy);
-        self.rounds = self.rounds.wrapping_add(1);
+        self.ensemble.refit(past, factor != 1.0);
+        self.tend_contest();
         self.look_ahead(true);
     }
 
@@ -329,8 +308,6 @@ impl Forecaster {
             let filler = filler.unwrap_or(past.lin.values()[newest]);
             past.push(if value.is_finite() { value } else { filler }, value.is_finite());
         }
-        let Some(past) = &self.past else { return };
-        self.ensemble.update(past);
         self.settle(value);
         self.watch(value);
         self.look_ahead(false);
@@ -356,8 +333,7 @@ impl Forecaster {
                 strain = Some(error.abs() / track.calibration.expected(&pending.band).max(1e-6));
             }
             if let Some(contest) = &mut self.contest {
-                let champion = regressions(&pending.mixed.members);
-                contest.score(key, &champion, &pending.rival, value);
+                contest.score(key, pending.mixed.members[LOG_RIDGE], pending.rival, value);
             }
             track.score.add(&pending, value);
             track.blend.score(&pending.mixed, value);
@@ -399,8 +375,7 @@ impl Forecaster {
             let mut members = [0.0; MEMBERS];
             members.copy_from_slice(cells);
             let mixed = track.blend.mix(&members);
-            let rival = self.rivals.chunks_exact(MEMBERS).nth(key);
-            let rival = rival.map_or([f32::NAN; REGRESSIONS], regressions);
+            let rival = self.rivals.chunks_exact(MEMBERS).nth(key).map_or(f32::NAN, |cells| cells[LOG_RIDGE]);
             let spread = members.iter().map(|m| (m - mixed.center).abs()).sum::<f32>() / MEMBERS as f32;
             let second = past.calendar.second_of_day(newest + track.ahead as i64);
             let quarter = (second / 900) as usize;
@@ -412,13 +387,6 @@ impl Forecaster {
             track.pending.push_back(pending);
         }
     }
-}
-
-/// What the regressions say, out of what all members say at one horizon.
-fn regressions(members: &[f32]) -> Rival {
-    let mut said = [f32::NAN; REGRESSIONS];
-    said.iter_mut().zip(&members[LOG_RIDGE..]).for_each(|(to, from)| *to = *from);
-    said
 }
 
 /// The strongest season besides day and week.

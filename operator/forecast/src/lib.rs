@@ -39,9 +39,8 @@
 //!   Gaps stay gaps. For learning, a copy is cleaned: short gaps by a line, long ones by the day before, single values far
 //!   above everything around them and single zeros amid steady load taken out. Counters become rates with [`rates`].
 //! * **Members.** Last value; mean of three; the same time yesterday, a week ago and a season ago, as it was and moved to
-//!   the present level; the usual day added, multiplied, and with a damped trend on what's left; Holt-Winters; MSTL; a
-//!   Fourier curve of day and week (`linfa`); nearest neighbors among earlier days; ridge regression for each horizon on
-//!   lags, calendar, events and further series; gradient-boosted trees on the same, and on what the ridge leaves.
+//!   the present level; the usual day added and multiplied; a Fourier curve of day and week (`linfa`); nearest
+//!   neighbors among earlier days; ridge regression for each horizon on lags, calendar, events and further series.
 //! * **Blend.** At each of a few horizons every member forecasts at every step. When the value is known, weights follow
 //!   by Bernstein online aggregation and by a power of the recent error, half each, and the last value is mixed in as far
 //!   as it would have helped. So selection is a rolling-origin comparison on the load's own past that costs microseconds.
@@ -58,11 +57,6 @@
 //! Time and memory depend on [`Settings::history`], not on how long it has been running. Measure with `cargo bench -p forecast`; accuracy with the
 //! `evaluate` example.
 //!
-//! # Randomness
-//!
-//! Trees look at a random share of rows and features, from a seed that counts refits: the same samples and calls give the
-//! same forecasts.
-
 mod accuracy;
 mod analog;
 mod blend;
@@ -71,7 +65,6 @@ mod calibration;
 mod change;
 mod clean_history;
 mod counter;
-mod decomposition;
 mod ensemble;
 mod features;
 mod feedback;
@@ -88,10 +81,8 @@ mod score;
 mod season;
 mod settings;
 mod simple;
-mod smoothing;
 #[cfg(test)]
 mod testdata;
-mod trees;
 
 pub use accuracy::{Accuracy, HorizonScore, Season};
 pub use counter::rates;

@@ -3,32 +3,20 @@
 use crate::simple::{self, LAST, PROFILE, YESTERDAY};
 
 /// How many members there are.
-pub(crate) const MEMBERS: usize = simple::COUNT + 8;
+pub(crate) const MEMBERS: usize = simple::COUNT + 3;
 
-pub(crate) const DAMPED: usize = simple::COUNT;
-pub(crate) const WINTERS: usize = DAMPED + 1;
-pub(crate) const MSTL: usize = DAMPED + 2;
-pub(crate) const FOURIER: usize = DAMPED + 3;
-pub(crate) const ANALOG: usize = DAMPED + 4;
-/// The regressions' members, from here on.
-pub(crate) const LOG_RIDGE: usize = DAMPED + 5;
-pub(crate) const TREES: usize = DAMPED + 6;
-pub(crate) const TREES_REST: usize = DAMPED + 7;
-/// How many regressions there are, from [`LOG_RIDGE`] on.
-pub(crate) const REGRESSIONS: usize = MEMBERS - LOG_RIDGE;
+pub(crate) const FOURIER: usize = simple::COUNT;
+pub(crate) const ANALOG: usize = FOURIER + 1;
+pub(crate) const LOG_RIDGE: usize = FOURIER + 2;
 
 /// The members that stand for doing nothing clever, for scores.
 pub(crate) const NAIVE: [usize; 2] = [LAST, YESTERDAY];
 /// The member whose shape fills in between the horizons that are learned for.
 pub(crate) const SHAPE: usize = PROFILE;
 
-/// What each regression of a set says at one horizon; NaN for nothing.
-pub(crate) type Rival = [f32; REGRESSIONS];
-
 /// The name of a member.
 pub(crate) fn name(member: usize) -> &'static str {
-    const OTHERS: [&str; 8] =
-        ["profile-damped", "holt-winters", "mstl", "fourier", "analog", "log-ridge", "trees", "ridge-trees"];
+    const OTHERS: [&str; 3] = ["fourier", "analog", "log-ridge"];
     simple::NAMES.get(member).or_else(|| OTHERS.get(member - simple::COUNT)).copied().unwrap_or("?")
 }
 

@@ -2,13 +2,12 @@
 
 use crate::blend::Mixed;
 use crate::calibration::Band;
-use crate::members::Rival;
 
 /// A forecast at one horizon that waits for its value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pending {
     pub(crate) mixed: Mixed,
     pub(crate) band: Band,
-    /// What the challenger's regressions say; NaN where there is no challenger.
-    pub(crate) rival: Rival,
+    /// What the challenger's regression says; NaN where there is no challenger.
+    pub(crate) rival: f32,
 }

@@ -1,11 +1,10 @@
-//! The regressions: for each horizon a ridge on the logarithm of load, trees on the load, and trees on what the ridge
-//! leaves. Two sets of them may run side by side: the champion, and a challenger fitted after a change.
+//! The regressions: for each horizon a ridge on the logarithm of load. Two sets of them may run side by side: the
+//! champion, and a challenger fitted after a change.
 
 use crate::clean_history::CleanHistory;
 use crate::features::{self, Row, WIDTH};
-use crate::members::{LOG_RIDGE, MEMBERS, TREES, TREES_REST};
+use crate::members::{LOG_RIDGE, MEMBERS};
 use crate::ridge::{self, Problem, Ridge};
-use crate::trees::{self, Forest, Growth};
 
 /// One set of regressions, by horizon.
 #[derive(Clone, Debug, Default)]
@@ -13,30 +12,11 @@ pub(crate) struct Regressions {
     /// The slot from which the load behaves as it does now, where it changed: rows before count for little.
     pub(crate) since: Option<i64>,
     ridges: Vec<Option<Ridge>>,
-    /// Grown on the load itself, which suits loads that switch, saturate or close.
-    trees: Vec<Option<Forest>>,
-    /// Grown on what the ridge leaves, which suits everything else.
-    trees_rest: Vec<Option<Forest>>,
-    forests: u64,
     round: u64,
 }
 
 /// How much a row from before a change counts.
 const OLD: f32 = 0.15;
-
-/// How the trees are grown, but for their number.
-const GROWTH: Growth =
-    Growth { trees: 0, leaves: 12, rate: 0.13, least_rows: 8, row_share: 0.5, feature_share: 0.5, seed: 0 };
-/// How many trees for a horizon, and how much of each counts. An hour ahead there is more to learn than a step ahead;
-/// beyond, decisions look only to keep what there is.
-fn growth(minutes: i64, seed: u64) -> Growth {
-    let (trees, rate) = match minutes {
-        ..=10 => (16, 0.13),
-        21..=60 => (60, 0.1),
-        _ => (32, 0.13),
-    };
-    Growth { trees, rate, seed, ..GROWTH }
-}
 
 /// The most rows that a regression learns from: more history is thinned out, so that the cost of a fit is bounded.
 const MOST_ROWS: usize = 2100;
@@ -81,26 +61,17 @@ fn table(past: &CleanHistory, h: usize, round: u64, since: usize) -> Table {
 impl Regressions {
     /// Nothing fitted yet, for so many horizons.
     pub(crate) fn new(horizons: usize, since: Option<i64>) -> Self {
-        Self {
-            since,
-            ridges: vec![None; horizons],
-            trees: vec![None; horizons],
-            trees_rest: vec![None; horizons],
-            ..Self::default()
-        }
+        Self { since, ridges: vec![None; horizons], round: 0 }
     }
 
     /// Starts without what was learned before, as after a change of the unit.
     pub(crate) fn forget(&mut self) {
         self.ridges.fill(None);
-        self.trees.fill(None);
-        self.trees_rest.fill(None);
     }
 
-    /// Fits at all horizons; the trees only where `heavy`.
-    pub(crate) fn fit(&mut self, past: &CleanHistory, keys: &[usize], heavy: bool) {
+    /// Fits at all horizons.
+    pub(crate) fn fit(&mut self, past: &CleanHistory, keys: &[usize]) {
         self.round += 1;
-        self.forests += u64::from(heavy);
         // A change of more than a week ago is in most rows by now.
         let week = 7 * past.day() as i64;
         self.since = self.since.filter(|since| past.first + past.len() as i64 - since < week);
@@ -108,25 +79,9 @@ impl Regressions {
         for (key, h) in keys.iter().enumerate() {
             let t = table(past, *h, self.round, since);
             if t.rows.len() >= 2 * WIDTH {
-                self.fit_one(past, key, *h, &t, heavy);
+                let problem = Problem { rows: &t.rows, targets: &t.targets, weights: &t.weights, penalty: 3.0 };
+                self.ridges[key] = ridge::fit(&problem, self.ridges[key].as_ref(), 1);
             }
-        }
-    }
-
-    fn fit_one(&mut self, past: &CleanHistory, key: usize, h: usize, t: &Table, heavy: bool) {
-        let problem = Problem { rows: &t.rows, targets: &t.targets, weights: &t.weights, penalty: 3.0 };
-        self.ridges[key] = ridge::fit(&problem, self.ridges[key].as_ref(), 1);
-        let Some(model) = self.ridges[key].as_ref().filter(|_| heavy) else { return };
-        let minutes = h as i64 * past.calendar.step_seconds() / 60;
-        let growth = growth(minutes, self.round * 31 + key as u64);
-        // One kind of forest each time, to spread the cost; both where one is missing.
-        let rest_is_due = self.forests.is_multiple_of(2);
-        if rest_is_due || self.trees_rest[key].is_none() {
-            let rest: Vec<f32> = t.rows.iter().zip(&t.targets).map(|(r, y)| y - model.predict(r)).collect();
-            self.trees_rest[key] = trees::grow(&t.rows, &rest, &t.weights, &growth);
-        }
-        if !rest_is_due || self.trees[key].is_none() {
-            self.trees[key] = trees::grow(&t.rows, &t.targets, &t.weights, &growth);
         }
     }
 
@@ -140,14 +95,9 @@ impl Regressions {
             let mut row = [0.0; WIDTH];
             features::fill(&place, &past.log, i, *h, &mut row);
             let most = (1.2 * model.range.1).min(20.0);
-            let value = model.predict(&row);
-            let rest = self.trees_rest[key].as_ref().map_or(0.0, |forest| forest.predict(&row));
-            let grown = self.trees[key].as_ref().map_or(value, |forest| forest.predict(&row));
-            for (member, log) in [(LOG_RIDGE, value), (TREES_REST, value + rest), (TREES, grown)] {
-                let load = log.min(most).exp_m1();
-                if load.is_finite() {
-                    cells[member] = load.max(0.0);
-                }
+            let load = model.predict(&row).min(most).exp_m1();
+            if load.is_finite() {
+                cells[LOG_RIDGE] = load.max(0.0);
             }
         }
     }

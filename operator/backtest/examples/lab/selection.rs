@@ -1,7 +1,7 @@
 //! Selections, played on simulations: for each day, a strategy is selected on the simulation of the days before, as the
 //! operator does it, and what came of it is what the next simulation says of that strategy and day. A selection takes
 //! milliseconds this way and not minutes, so that many can be compared. A full replay knows more: how the selected
-//! strategies follow each other, and the error budget.
+//! strategies follow each other.
 
 use std::path::PathBuf;
 

@@ -76,7 +76,7 @@ impl QueueScaler for ForesailQueue<'_> {
         let inputs = self.inputs(view, startups);
         let decided = self.autoscaler.step(&inputs, now);
         let replicas = carry_out(&mut self.autoscaler, &decided.plan, view.spec, now);
-        work_off(&mut self.autoscaler, now, |_| false);
+        work_off(&mut self.autoscaler, now, |_| false, |_| {});
         replicas
     }
 }

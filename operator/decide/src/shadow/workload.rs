@@ -92,7 +92,7 @@ impl Workload {
             held: Highest::within(ways[0].stabilization),
             ways,
             strategy,
-            sizing: Sizing::resolve(policy, &selected, &PeakMargin::default(), None),
+            sizing: Sizing::resolve(policy, &selected, &PeakMargin::default()),
             ahead,
             began: false,
             spec: 0,

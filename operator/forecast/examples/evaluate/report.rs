@@ -56,7 +56,6 @@ pub(crate) struct Total {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Costs {
     fit_milliseconds: f64,
-    fit_with_trees_milliseconds: f64,
     update_microseconds: f64,
     predict_microseconds: f64,
 }
@@ -184,7 +183,6 @@ fn costs<'a>(all: impl Iterator<Item = &'a Cost> + Clone) -> Costs {
         |pick: fn(&Cost) -> &Spent| all.clone().map(pick).fold(Spent::default(), Spent::join).median();
     Costs {
         fit_milliseconds: 1e3 * median(|c| &c.fits),
-        fit_with_trees_milliseconds: 1e3 * median(|c| &c.heavy),
         update_microseconds: 1e6 * median(|c| &c.updates),
         predict_microseconds: 1e6 * median(|c| &c.predictions),
     }
@@ -295,8 +293,8 @@ fn print_costs(summary: &Summary) {
     );
     let c = &summary.cost;
     println!(
-        "Median cost: fit {:.1} ms, with trees {:.1} ms; update {:.1} us; predict {:.1} us",
-        c.fit_milliseconds, c.fit_with_trees_milliseconds, c.update_microseconds, c.predict_microseconds
+        "Median cost: fit {:.1} ms; update {:.1} us; predict {:.1} us",
+        c.fit_milliseconds, c.update_microseconds, c.predict_microseconds
     );
 }
 

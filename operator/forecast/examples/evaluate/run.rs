@@ -44,7 +44,6 @@ pub(crate) struct Outcome {
 #[derive(Default)]
 pub(crate) struct Cost {
     pub(crate) fits: Spent,
-    pub(crate) heavy: Spent,
     pub(crate) updates: Spent,
     pub(crate) predictions: Spent,
 }
@@ -112,10 +111,9 @@ pub(crate) fn series(
             baseline.observe(series, i);
         }
         if ((i + 1) % refit == 0 || forecaster.refit_is_due()) && i + 1 >= day {
-            let heavy = forecaster.next_refit_is_heavy();
             let started = Instant::now();
             forecaster.refit();
-            if heavy { &mut cost.heavy } else { &mut cost.fits }.add(started);
+            cost.fits.add(started);
         }
         if let Some(origin) = chosen.get(&i) {
             let place = Place { series, i, origin: *origin };

@@ -7,7 +7,6 @@
 use jiff::Timestamp;
 
 use super::Forecaster;
-use crate::members::{REGRESSIONS, Rival};
 use crate::regressions::Regressions;
 
 /// Seconds from noticing a change to the refit it asks for: a few slots of the new load.
@@ -54,35 +53,30 @@ pub(crate) struct Contest {
     cause: Cause,
     pub(crate) challenger: Regressions,
     begun: i64,
-    /// Sums of absolute errors of each regression of champion and challenger, and forecasts scored, by the horizons that
-    /// decisions look at.
-    errors: Vec<[Rival; 2]>,
+    /// Sums of absolute errors of champion and challenger, and forecasts scored, by the horizons that decisions look at.
+    errors: Vec<[f32; 2]>,
     scored: Vec<u32>,
 }
 
 impl Contest {
     /// Scores what `champion` and `challenger` said of a value at horizon number `key`.
-    pub(crate) fn score(&mut self, key: usize, champion: &Rival, challenger: &Rival, value: f32) {
-        if challenger.iter().all(|said| said.is_finite())
+    pub(crate) fn score(&mut self, key: usize, champion: f32, challenger: f32, value: f32) {
+        if challenger.is_finite()
             && let (Some(errors), Some(scored)) = (self.errors.get_mut(key), self.scored.get_mut(key))
         {
-            for (errors, said) in errors.iter_mut().zip([champion, challenger]) {
-                errors.iter_mut().zip(said).for_each(|(error, said)| *error += (said - value).abs());
-            }
+            errors.iter_mut().zip([champion, challenger]).for_each(|(error, said)| *error += (said - value).abs());
             *scored += 1;
         }
     }
 
-    /// The error of the challenger's best regression over that of the champion's best, the geometric mean over the
-    /// horizons with enough forecasts.
+    /// The error of the challenger over that of the champion, the geometric mean over the horizons with enough forecasts.
     fn ratio(&self, least: u32) -> Option<f32> {
-        let best = |errors: &Rival| errors.iter().copied().fold(f32::INFINITY, f32::min).max(1e-9);
         let logs: Vec<f32> = self
             .errors
             .iter()
             .zip(&self.scored)
             .filter(|(_, scored)| **scored >= least)
-            .map(|(e, _)| (best(&e[1]) / best(&e[0])).ln())
+            .map(|(e, _)| (e[1].max(1e-9) / e[0].max(1e-9)).ln())
             .collect();
         (!logs.is_empty()).then(|| (logs.iter().sum::<f32>() / logs.len() as f32).exp())
     }
@@ -109,15 +103,13 @@ impl Forecaster {
         self.wanted.refit.is_some_and(|at| self.history.end() >= at)
     }
 
-    /// Begins a contest when there is enough of the new load, and fits the challenger of one that runs, but not in
-    /// the refits in which the champion's trees are grown, to spread the cost.
-    pub(crate) fn tend_contest(&mut self, heavy: bool) {
+    /// Begins a contest when there is enough of the new load, and fits the challenger of one that runs.
+    pub(crate) fn tend_contest(&mut self) {
         let (Some(past), false) = (&self.past, self.ensemble.keys.is_empty()) else { return };
         let end = self.history.end();
         let seconds = |slots: i64| slots * self.history.step;
-        let mut trees = !heavy && self.rounds % 4 == 2;
         self.wanted.refit = self.wanted.refit.filter(|at| end < *at);
-        let ready = |(_, since): &(Cause, i64)| !heavy && seconds(end - since) >= LEARN_AFTER;
+        let ready = |(_, since): &(Cause, i64)| seconds(end - since) >= LEARN_AFTER;
         if let Some((cause, since)) = self.wanted.challenger.take_if(|wanted| ready(wanted)) {
             let mut challenger = self.ensemble.champion.clone();
             challenger.since = Some(since);
@@ -126,13 +118,12 @@ impl Forecaster {
                 cause,
                 challenger,
                 begun: end,
-                errors: vec![[[0.0; REGRESSIONS]; 2]; horizons],
+                errors: vec![[0.0; 2]; horizons],
                 scored: vec![0; horizons],
             });
-            trees = true;
         }
-        if let Some(contest) = self.contest.as_mut().filter(|_| !heavy) {
-            contest.challenger.fit(past, &self.ensemble.keys, trees);
+        if let Some(contest) = &mut self.contest {
+            contest.challenger.fit(past, &self.ensemble.keys);
         }
     }
 
@@ -180,7 +171,7 @@ mod tests {
             cause: Cause::Jump,
             challenger: Regressions::default(),
             begun: 0,
-            errors: vec![[[0.0; REGRESSIONS]; 2]; 2],
+            errors: vec![[0.0; 2]; 2],
             scored: vec![0; 2],
         }
     }
@@ -190,11 +181,11 @@ mod tests {
         let mut c = contest();
         assert_eq!(c.ratio(1), None);
         for _ in 0..10 {
-            c.score(0, &[11.0, 14.0, 12.0], &[30.0, 10.5, 30.0], 10.0);
+            c.score(0, 11.0, 10.5, 10.0);
         }
-        c.score(1, &[10.0; 3], &[20.0; 3], 10.0);
-        c.score(1, &[10.0; 3], &[f32::NAN; 3], 10.0);
-        c.score(7, &[10.0; 3], &[20.0; 3], 10.0);
+        c.score(1, 10.0, 20.0, 10.0);
+        c.score(1, 10.0, f32::NAN, 10.0);
+        c.score(7, 10.0, 20.0, 10.0);
         assert!((c.ratio(5).unwrap() - 0.5).abs() < 1e-6);
         assert_eq!(c.scored, [10, 1]);
     }
