@@ -79,7 +79,8 @@ impl Regressions {
         for (key, h) in keys.iter().enumerate() {
             let t = table(past, *h, self.round, since);
             if t.rows.len() >= 2 * WIDTH {
-                let problem = Problem { rows: &t.rows, targets: &t.targets, weights: &t.weights, penalty: 3.0 };
+                let problem =
+                    Problem { rows: &t.rows, targets: &t.targets, weights: &t.weights, penalty: 3.0 };
                 self.ridges[key] = ridge::fit(&problem, self.ridges[key].as_ref(), 1);
             }
         }

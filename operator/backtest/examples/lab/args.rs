@@ -68,8 +68,9 @@ pub(crate) fn family(name: &str) -> Result<Family, String> {
     let unwanted: fn(&Strategy) -> bool = match name {
         EVERYTHING => |_| false,
         "forecast" => |s| s.forecast.is_some(),
-        "following" => |s| s.forecast.is_some_and(|f| f.level_correction > 0.0),
-        "margin" => |s| s.forecast.is_some_and(|f| f.margin > 1.0),
+        "following" => |s| s.up_tolerance <= 0.0 && s.forecast.is_some_and(|f| f.level_correction > 0.0),
+        "tolerant" => |s| s.up_tolerance > 0.0 && s.forecast.is_some(),
+        "margin" => |s| s.up_tolerance <= 0.0 && s.forecast.is_some_and(|f| f.margin > 1.0),
         "low" => |s| s.forecast.is_some_and(|f| f.quantile < 0.75),
         "high" => |s| s.forecast.is_some_and(|f| f.quantile > 0.9),
         "trend" => |s| s.trend_weight > 0.0,

@@ -7,7 +7,7 @@
 //!
 //! The first protection is told about; with others beside it, so is what the cost of the HPA at 70 % would buy. `--step`
 //! is the forecast's, in seconds. `--leave-out` takes families of strategies out of those that are selected among, one at
-//! a time (`nothing`, `forecast`, `following`, `margin`, `low`, `high`, `trend`, `calm`): what a family is worth is what the
+//! a time (`nothing`, `forecast`, `following`, `tolerant`, `margin`, `low`, `high`, `trend`, `calm`): what a family is worth is what the
 //! others lose without it. `--select` plays selections on simulations, which
 //! are made once and kept in CACHE too: remove `CACHE/*.simulations.json` when anything but the selection changes.
 

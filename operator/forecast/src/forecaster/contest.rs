@@ -64,7 +64,10 @@ impl Contest {
         if challenger.is_finite()
             && let (Some(errors), Some(scored)) = (self.errors.get_mut(key), self.scored.get_mut(key))
         {
-            errors.iter_mut().zip([champion, challenger]).for_each(|(error, said)| *error += (said - value).abs());
+            errors
+                .iter_mut()
+                .zip([champion, challenger])
+                .for_each(|(error, said)| *error += (said - value).abs());
             *scored += 1;
         }
     }
