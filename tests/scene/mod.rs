@@ -241,7 +241,7 @@ pub(crate) fn policy(name: &str, patch: &Value) -> Value {
         "spec": {
             "scaleTargetRef": {"name": name}, "maxReplicas": 20,
             "metrics": [{
-                "name": "requests", "target": TARGET,
+                "name": "requests", "target": TARGET, "spare": "10%",
                 "prometheus": {"query": "sum(rate(http_requests_total{app=\"web\"}[30s]))"},
             }],
             "behavior": {"scaleDown": {"stabilizationWindowSeconds": 0}},

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use decide::{
-    ForecastAccuracy, ForeignWrite, History, MetricObservation, Observation, Plan, Policy, QueueObservation,
-    Record, Selection, Utilization, lead, plan,
+    ForeignWrite, History, MetricObservation, Observation, Plan, Policy, QueueObservation, Record, Selection,
+    Utilization, plan,
 };
 use jiff::Timestamp;
 use series::{Forecast, NoForecast, NoForecastReason, Packed, Reading, Sample, time};
@@ -20,15 +20,13 @@ use crate::queue_flow::{Flow, QueueInput};
 use crate::saved::Saved;
 use crate::savings::Savings;
 use crate::setup::Setup;
-use crate::signal::{Signal, score_at};
+use crate::signal::Signal;
 use crate::start_ups::StartUps;
 
 /// Scrape, ingest and write delay together: how late is seen and acted.
 pub const LAG: Duration = Duration::from_secs(20);
 /// How long after somebody else's write it is still mentioned.
 const FOREIGN_FOR: Duration = Duration::from_mins(10);
-/// At this level the forecaster keeps count of values below the quantile.
-const COUNTED_LEVEL: f64 = 0.95;
 
 /// One workload over time: everything it knows came in through these calls, and nothing it does depends on a clock, a
 /// thread or a client. The same calls in the same order give the same [`Decided`], bit for bit.
@@ -194,17 +192,12 @@ impl Autoscaler {
         self.startups.note(&inputs.startups, now);
         let policy = self.policy_of(inputs);
         let startup = self.startups.observed();
-        let lead = lead(&policy, &startup, LAG);
         let mut metrics = Vec::with_capacity(policy.metrics.len());
         let mut forecasts = Vec::with_capacity(policy.metrics.len());
-        let mut accuracy = Vec::new();
         for (i, metric) in policy.metrics.iter().enumerate() {
             let input = inputs.metrics.get(i);
             let flow = input.and_then(|m| m.queue).map(|queue| (queue, self.signals[i].flow.observe(&queue)));
             let state = self.look_ahead(i, input, flow, inputs.replicas.ready, now);
-            if let (Ok(_), Some(found)) = (&state.forecast, accuracy_at(&state, lead)) {
-                accuracy.push(found);
-            }
             metrics.extend(input.map(|input| observed(&metric.name, input, flow, &state, inputs)));
             forecasts.push(state);
         }
@@ -218,7 +211,7 @@ impl Autoscaler {
             lag: LAG,
             foreign_writer,
             pod_budget: inputs.pod_budget,
-            selected: self.selection.now(&policy, accuracy.into_iter(), now),
+            selected: self.selection.now(&policy, now),
         };
         let (record, history) = Record::make(&policy, &observation, &self.history, now);
         self.history = history;
@@ -347,17 +340,6 @@ impl Autoscaler {
     pub fn savings(&self) -> &Savings {
         &self.savings
     }
-}
-
-/// How a usable forecast has been doing at the horizon that reaches the lead time.
-fn accuracy_at(state: &ForecastState, lead: Duration) -> Option<ForecastAccuracy> {
-    let score = score_at(state.accuracy.as_deref()?, lead)?;
-    Some(ForecastAccuracy {
-        versus_last: score.versus_last_value,
-        versus_yesterday: score.versus_yesterday,
-        coverage: score.coverage_95,
-        level: COUNTED_LEVEL,
-    })
 }
 
 /// A metric in the words of the decision.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use decide::{ForecastUse, LeadTime, MetricKind, MetricPolicy, Pause, Policy};
+use decide::{ForecastUse, LeadTime, MetricKind, MetricPolicy, Pause, Policy, Protection};
 use forecast::Settings;
 use serde::{Deserialize, Serialize};
 
@@ -66,14 +66,14 @@ const STEP: Duration = Duration::from_mins(1);
 
 /// How loads are forecast under a policy that says no more than its lead time and what it protects: by the minute, as far
 /// ahead as is shown, decided on as far ahead as an hour or twice the lead time, with the usual quantiles and those of
-/// `protections` (0 to 1).
-pub fn forecast_settings(lead_time: LeadTime, protections: &[f64]) -> Settings {
+/// `protections`.
+pub fn forecast_settings(lead_time: LeadTime, protections: &[Protection]) -> Settings {
     let lead = match lead_time {
         LeadTime::Fixed(lead) => lead,
         LeadTime::Measured { until_known } => until_known,
     };
     let usual = Settings::default();
-    let levels = usual.levels.iter().chain(protections).copied().collect();
+    let levels = usual.levels.iter().copied().chain(protections.iter().map(|p| p.quantile())).collect();
     let decision_horizon = usual.decision_horizon.max(lead * 2);
     Settings { step: STEP, horizon: SHOWN_AHEAD.max(decision_horizon), decision_horizon, levels, ..usual }
         .in_range()

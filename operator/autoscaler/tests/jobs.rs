@@ -106,7 +106,7 @@ fn simulating(setup: Setup) -> (Autoscaler, Job) {
 fn a_simulation_of_another_policy_proves_nothing() {
     let (mut autoscaler, simulation) = simulating(setup(STEP));
     let mut changed = setup(STEP);
-    changed.policy.protection = 0.9;
+    changed.policy.protection = decide::Protection::Share(0.9);
     autoscaler.change(changed.clone());
     autoscaler.take_over(simulation.run());
     assert_eq!(autoscaler.selection().evidence, None);

@@ -1,6 +1,7 @@
 //! What a comparison says one should do: in which mode to run, at which protection, whether to trust the forecast here,
 //! and what it would save. Only numbers of the replay go in; caution wins where they are close.
 
+use decide::Protection;
 use serde::Serialize;
 
 use crate::row::{Row, USUAL_HPA};
@@ -10,7 +11,7 @@ use crate::row::{Row, USUAL_HPA};
 pub struct Advice {
     /// `Auto` or `Recommend`.
     pub mode: &'static str,
-    /// The protection to ask for, such as `99%`.
+    /// The protection to ask for, such as `SameCost` or `99%`.
     pub protection: String,
     /// Whether the forecast should take part here.
     pub trust_forecast: bool,
@@ -26,18 +27,26 @@ const MONTH_DAYS: f64 = 30.4;
 
 /// The advice for a comparison over so many `days`, whose policy has this protection. `variants` are runs at other
 /// protections, and without forecasts.
-pub(crate) fn advise(rows: &[Row], variants: &[Row], days: f64, protection: f64) -> Option<Advice> {
+pub(crate) fn advise(rows: &[Row], variants: &[Row], days: f64, protection: Protection) -> Option<Advice> {
     let ours = rows.first()?;
     let hpa = rows.iter().find(|row| row.name == USUAL_HPA)?;
     let a_month = MONTH_DAYS / days.max(0.1);
     let saved = (hpa.score.replica_hours - ours.score.replica_hours) * a_month;
     let spared = (hpa.score.violation_seconds - ours.score.violation_seconds) * a_month;
     let mut because = Vec::new();
-    let (trust_forecast, reason) = trust(variants, ours, protection);
+    // Without a promised share of the time, what counts is to be short no longer than the usual HPA.
+    let allowed = match protection {
+        Protection::Share(share) => (1.0 - share) * 100.0,
+        Protection::SameCost => hpa.score.violation_percent,
+    };
+    let (trust_forecast, reason) = trust(variants, ours, allowed);
     because.push(reason);
-    let (chosen, reason) = choose(variants, ours, protection);
+    let (chosen, reason) = match protection {
+        Protection::Share(share) => choose(variants, ours, share),
+        Protection::SameCost => (protection, at_same_cost(ours, hpa)),
+    };
     because.push(reason);
-    let kept = ours.score.violation_percent <= (1.0 - protection) * 100.0;
+    let kept = ours.score.violation_percent <= allowed;
     let safe = kept || spared >= 0.0;
     let better = safe && (saved >= 0.0 || spared > 0.0);
     let tuned = ours.over_tuned_hpa.unwrap_or(1.0);
@@ -59,7 +68,7 @@ pub(crate) fn advise(rows: &[Row], variants: &[Row], days: f64, protection: f64)
     });
     Some(Advice {
         mode,
-        protection: percent(chosen),
+        protection: chosen.to_string(),
         trust_forecast,
         saved_hours_a_month: saved,
         spared_seconds_a_month: spared,
@@ -67,15 +76,26 @@ pub(crate) fn advise(rows: &[Row], variants: &[Row], days: f64, protection: f64)
     })
 }
 
+fn at_same_cost(ours: &Row, hpa: &Row) -> String {
+    let hours = ours.score.replica_hours / hpa.score.replica_hours - 1.0;
+    format!(
+        "for {:.1} % {} replica-hours than the HPA at 70 % there were too few for {} instead of {}",
+        hours.abs() * 100.0,
+        if hours > 0.0 { "more" } else { "fewer" },
+        duration(ours.score.violation_seconds),
+        duration(hpa.score.violation_seconds),
+    )
+}
+
 /// The forecast is worth trusting where the run with it is better than the run without, at a price worth paying; and
 /// where the promise can't be kept without it and is broken half as long with it, whatever the price.
-fn trust(variants: &[Row], ours: &Row, protection: f64) -> (bool, String) {
+fn trust(variants: &[Row], ours: &Row, allowed: f64) -> (bool, String) {
     let Some(without) = variants.iter().find(|v| v.name == "without forecast") else {
         return (true, "the run without forecasts wasn't made, so the gate decides".to_owned());
     };
     let hours = ours.score.replica_hours / without.score.replica_hours;
     let (with, less) = (ours.score.violation_seconds, without.score.violation_seconds);
-    let needed = without.score.violation_percent > (1.0 - protection) * 100.0 && with * 2.0 <= less;
+    let needed = without.score.violation_percent > allowed && with * 2.0 <= less;
     let trusted = needed
         || match (ours.over_tuned_hpa, without.over_tuned_hpa) {
             (Some(a), Some(b)) => a < b * 0.995,
@@ -92,7 +112,7 @@ fn trust(variants: &[Row], ours: &Row, protection: f64) -> (bool, String) {
 }
 
 /// The cheapest protection whose run kept what it says; the one asked for where none did.
-fn choose(variants: &[Row], ours: &Row, protection: f64) -> (f64, String) {
+fn choose(variants: &[Row], ours: &Row, protection: f64) -> (Protection, String) {
     let mut tried: Vec<(f64, &Row)> = variants
         .iter()
         .filter_map(|v| {
@@ -113,7 +133,7 @@ fn choose(variants: &[Row], ours: &Row, protection: f64) -> (f64, String) {
     let reason = if best.0 > protection {
         format!(
             "at {} the promise is broken for {} instead of {}, for {:.1} % more replica-hours",
-            percent(best.0),
+            Protection::Share(best.0),
             duration(best.1.score.violation_seconds),
             duration(ours.score.violation_seconds),
             (best.1.score.replica_hours / ours.score.replica_hours - 1.0) * 100.0
@@ -121,16 +141,11 @@ fn choose(variants: &[Row], ours: &Row, protection: f64) -> (f64, String) {
     } else {
         format!(
             "at {} the promise was kept {:.3} % of the time",
-            percent(protection),
+            Protection::Share(protection),
             100.0 - ours.score.violation_percent
         )
     };
-    (best.0, reason)
-}
-
-fn percent(share: f64) -> String {
-    let text = format!("{:.3}", share * 100.0);
-    format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
+    (Protection::Share(best.0), reason)
 }
 
 /// Seconds for people.
@@ -149,10 +164,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_and_percentages_read_well() {
+    fn durations_read_well() {
         let words: Vec<String> =
             [0.0, 90.0, 600.0, 9_000.0, 200_000.0].iter().map(|s| duration(*s)).collect();
         assert_eq!(words, ["0 s", "90 s", "10 min", "2.5 h", "2.3 d"]);
-        assert_eq!((percent(0.99), percent(0.999)), ("99%".to_owned(), "99.9%".to_owned()));
     }
 }

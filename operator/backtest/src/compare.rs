@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use autoscaler::{Prepared, forecast_settings};
-use decide::{ForecastUse, Policy};
+use decide::{ForecastUse, Policy, Protection};
 use forecast::Settings;
 use jiff::Timestamp;
 use rayon::prelude::*;
@@ -13,6 +13,7 @@ use series::Series;
 
 use crate::advice::{Advice, advise};
 use crate::baselines::{Contender, Kind};
+use crate::certainty::{Certainty, certainty};
 use crate::curves::{Curves, Moment, moments};
 use crate::faults::Fault;
 use crate::forecast_log::{learn, of_recording, perfect};
@@ -52,13 +53,25 @@ pub struct Setup {
     /// Also replay Foresail without forecasts and at other protections, to recommend from.
     pub variants: bool,
     /// Which other protections.
-    pub protections: Vec<f64>,
+    pub protections: Vec<Protection>,
+}
+
+/// The share of what saturates a replica up to which it answers in time.
+const PROMISE: f64 = 0.8;
+/// The share of it that the usual HPA aims at.
+const USUAL: f64 = 0.7;
+
+/// A policy for a load of which one replica carries `target`, from 1 to 1000 replicas. Its usual HPA is the one at 70 % of
+/// what saturates a replica.
+pub fn policy_for(target: f64) -> Policy {
+    let mut policy = Policy { protection: Protection::SameCost, ..Policy::simple(1, 1_000, target) };
+    policy.metrics[0].spare = 1.0 - USUAL / PROMISE;
+    policy
 }
 
 impl Setup {
     /// The usual comparison of a policy at a start-up time.
     pub fn new(policy: Policy, startup: Duration, seed: u64) -> Self {
-        const PROMISE: f64 = 0.8;
         let per_replica = policy.metrics.first().map_or(1.0, |m| m.target);
         let mut world = World::new(per_replica / PROMISE, PROMISE, startup, seed);
         world.min_replicas = policy.min_replicas;
@@ -74,7 +87,7 @@ impl Setup {
             dispersion: 1.0,
             clairvoyant: false,
             variants: false,
-            protections: vec![0.95, 0.99, 0.999],
+            protections: [0.95, 0.99, 0.999].map(Protection::Share).to_vec(),
         }
     }
 
@@ -106,9 +119,9 @@ impl Setup {
     /// are.
     pub fn forecasts(&self, load: &Load) -> Vec<Arc<Prepared>> {
         let mut settings = of_recording(&self.forecast, load.history().step());
-        settings.levels.push(self.policy.protection);
+        settings.levels.push(self.policy.protection.quantile());
         if self.variants {
-            settings.levels.extend(&self.protections);
+            settings.levels.extend(self.protections.iter().map(|p| p.quantile()));
         }
         let settings = settings.in_range();
         let of = |load: &Load| {
@@ -147,6 +160,8 @@ pub struct Comparison {
     pub variants: Vec<Row>,
     /// What to do about it.
     pub advice: Option<Advice>,
+    /// How sure the difference to the usual HPA is; `None` for less than two days.
+    pub certainty: Option<Certainty>,
     /// Where Foresail and the usual HPA differed most.
     pub moments: Vec<Moment>,
     /// Load and replicas over time, for charts.
@@ -255,11 +270,9 @@ fn variants(setup: &Setup) -> Vec<(String, Policy)> {
     }
     let mut variants =
         vec![("without forecast".to_owned(), Policy { forecast: ForecastUse::Off, ..setup.policy.clone() })];
-    for protection in setup.protections.iter().copied() {
-        if (protection - setup.policy.protection).abs() > 1e-9 {
-            let policy = Policy { protection, ..setup.policy.clone() };
-            variants.push((format!("protection {}%", protection * 100.0), policy));
-        }
+    for protection in setup.protections.iter().copied().filter(|p| *p != setup.policy.protection) {
+        let policy = Policy { protection, ..setup.policy.clone() };
+        variants.push((format!("protection {protection}"), policy));
     }
     variants
 }
@@ -291,10 +304,8 @@ fn assemble(
     relate(&mut rows, &mut variants, oracle);
     let outcome = |name: &str| outcomes.iter().find(|(n, _)| n == name).map(|(_, o)| o);
     let curves = Curves::new(load, outcome(FORESAIL), outcome(USUAL_HPA));
-    let moments = match (outcome(FORESAIL), outcome(USUAL_HPA)) {
-        (Some(ours), Some(hpa)) => moments(load, ours, hpa),
-        _ => Vec::new(),
-    };
+    let both = outcome(FORESAIL).zip(outcome(USUAL_HPA));
+    let moments = both.map_or_else(Vec::new, |(ours, hpa)| moments(load, ours, hpa));
     let scored = outcome(FORESAIL).map_or(0, |o| o.need.iter().filter(|n| **n > 0).count());
     let forecast =
         forecasts.first().and_then(|f| f.last()).map_or_else(String::new, |state| match &state.forecast {
@@ -313,6 +324,7 @@ fn assemble(
         rows,
         variants,
         advice: None,
+        certainty: both.and_then(|(ours, hpa)| certainty(ours, hpa)),
         moments,
         curves,
         forecast,

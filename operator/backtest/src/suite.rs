@@ -14,6 +14,7 @@ use crate::frontier::{Point, cost_at, violation_at};
 use crate::load::Load;
 use crate::row::FORESAIL;
 use autoscaler::Prepared;
+use decide::Protection;
 
 /// What a series looks like; told from its values alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -165,7 +166,8 @@ pub fn replay_series(
     (load, forecasts): (&Load, &[Arc<Prepared>]),
     done: &(dyn Fn(&str) + Sync),
 ) -> Vec<Cell> {
-    let protections = EQUAL_COST_PROTECTIONS.to_vec();
+    let shares = EQUAL_COST_PROTECTIONS.map(Protection::Share);
+    let protections = std::iter::once(Protection::SameCost).chain(shares).collect();
     let mut setup = Setup { contenders: Contender::swept(), variants: true, protections, ..setup.clone() };
     let class = Class::of(recording);
     let mut cells = Vec::new();

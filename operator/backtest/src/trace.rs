@@ -1,5 +1,5 @@
 //! Recorded load from a CSV. Text comes in, a regular [`Series`] goes out; what isn't a time and a number is refused
-//! with its line, and a missing or unparsable value is a gap, never zero.
+//! with its line, and a missing value is a gap, never zero.
 
 use std::time::Duration;
 
@@ -20,6 +20,14 @@ pub enum TraceError {
     /// The first column isn't a time.
     #[error("line {line}: `{text}` is neither an RFC 3339 time nor seconds since 1970")]
     Time {
+        /// Line in the file, counted from 1.
+        line: u64,
+        /// What stands there.
+        text: String,
+    },
+    /// The second column holds something else than a load.
+    #[error("line {line}: `{text}` is no load; write a number of 0 or more, or nothing for a gap")]
+    Value {
         /// Line in the file, counted from 1.
         line: u64,
         /// What stands there.
@@ -46,14 +54,17 @@ pub fn parse_csv(text: &str) -> Result<Series, TraceError> {
         .from_reader(text.as_bytes());
     let mut rows: Vec<(Timestamp, Option<f64>)> = Vec::new();
     for (index, record) in reader.records().enumerate() {
-        let line = index as u64 + 1;
-        let record = record.map_err(|e| TraceError::Csv { line, cause: e.to_string() })?;
+        let record = record.map_err(|e| TraceError::Csv {
+            line: e.position().map_or(0, csv::Position::line),
+            cause: e.to_string(),
+        })?;
+        let line = record.position().map_or(0, csv::Position::line);
         let first = record.get(0).unwrap_or_default();
         if first.is_empty() {
             continue;
         }
         match parse_time(first) {
-            Some(at) => rows.push((at, record.get(1).and_then(|v| v.parse::<f64>().ok()))),
+            Some(at) => rows.push((at, parse_value(record.get(1).unwrap_or_default(), line)?)),
             None if index == 0 => {} // the header
             None => return Err(TraceError::Time { line, text: first.to_owned() }),
         }
@@ -79,6 +90,18 @@ pub fn to_series(mut rows: Vec<(Timestamp, Option<f64>)>) -> Result<Series, Trac
         return Err(TraceError::NoValue);
     }
     Ok(resample(&samples, start, end, step, Aggregate::Mean)?)
+}
+
+/// A load; `None` for a gap, which is empty or `NaN`.
+fn parse_value(text: &str, line: u64) -> Result<Option<f64>, TraceError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    match text.parse::<f64>() {
+        Ok(value) if value.is_nan() => Ok(None),
+        Ok(value) if value.is_finite() && value >= 0.0 => Ok(Some(value)),
+        _ => Err(TraceError::Value { line, text: text.to_owned() }),
+    }
 }
 
 fn parse_time(text: &str) -> Option<Timestamp> {
@@ -128,6 +151,16 @@ mod tests {
             error.to_string(),
             "line 3: `yesterday` is neither an RFC 3339 time nor seconds since 1970"
         );
+    }
+
+    #[test]
+    fn what_is_no_load_is_named_by_its_line() {
+        for text in ["n/a", "-5", "inf", "1,5"] {
+            let error = parse_csv(&format!("time,value\n\n0,1\n60,\"{text}\"\n120,3\n")).unwrap_err();
+            let words =
+                format!("line 4: `{text}` is no load; write a number of 0 or more, or nothing for a gap");
+            assert_eq!(error.to_string(), words);
+        }
     }
 
     #[test]

@@ -44,7 +44,7 @@ fn context() -> (Policy, Observation, History, Timestamp) {
         }
     }
     observation.selected =
-        Selected { strategy: Strategy::at_quantile(0.99), reason: StrategyReason::Accurate };
+        Selected { strategy: Strategy::at_quantile(0.99), reason: StrategyReason::SelectedByReplay };
     (policy, observation, history, now)
 }
 

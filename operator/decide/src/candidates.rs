@@ -107,10 +107,12 @@ impl Answers<'_> {
         if self.sizing.forecast.is_none() || metric.policy.kind != MetricKind::AverageValue {
             self.as_hpa(value);
         }
-        // Switched off, it's what an HPA answers and nothing else.
         if metric.policy.kind == MetricKind::AverageValue && self.context.policy.forecast == ForecastUse::Auto
         {
-            self.with_headroom(value);
+            // Until the past was simulated, it's what the usual HPA answers.
+            if self.context.observation.selected.by_replay() {
+                self.with_headroom(value);
+            }
             self.surge(value);
         }
     }
@@ -118,18 +120,26 @@ impl Answers<'_> {
     fn as_hpa(&mut self, value: f64) {
         let (metric, replicas) = (self.metric, self.context.observation.replicas);
         // What was learned takes the target's place once it is known.
-        let target = match metric.policy.capacity {
+        let carried = match metric.policy.capacity {
             Capacity::Learned => metric.per_replica,
             Capacity::Target | Capacity::Declared(_) => metric.policy.target,
         };
+        // What the simulation chose has its own headroom.
+        let replayed = self.context.observation.selected.by_replay();
+        let target = if replayed { carried } else { carried * metric.policy.usual_share() };
         let tolerance = self.sizing.load_tolerance;
         let (wanted, within) =
             reactive::hpa(&metric.policy.kind, target, value, replicas.spec, replicas.ready, tolerance);
         let shown = (target * 1e3).round() / 1e3;
-        let message = if within {
-            format!("load {value:.1} is within tolerance of {} x {shown}", replicas.spec)
+        let spare = if target < carried {
+            format!(" ({:.0} % of what it carries is kept spare)", metric.policy.spare * 100.0)
         } else {
-            format!("load {value:.1} / target {shown}")
+            String::new()
+        };
+        let message = if within {
+            format!("load {value:.1} is within tolerance of {} x {shown}{spare}", replicas.spec)
+        } else {
+            format!("load {value:.1} / {shown} for each replica{spare}")
         };
         let tolerated = within && metric.fresh.is_some();
         let reason = if tolerated { CandidateReason::WithinTolerance } else { self.reason() };
@@ -183,7 +193,7 @@ impl Answers<'_> {
         };
         let Some(params) = self.sizing.forecast else {
             // Shown for comparison, at the quantile that was asked for.
-            let quantile = self.context.policy.protection;
+            let quantile = self.context.policy.protection.quantile();
             let load = peak(forecast, span.now, time::after(span.now, span.lead), quantile);
             let (replicas, message) = load.map_or((None, String::new()), |load| {
                 (Some(reactive::need(load, capacity)), message(quantile, load))

@@ -40,7 +40,7 @@ impl WayDown {
     /// nobody foresaw.
     pub fn resolve(policy: &Policy, selected: &Selected, expected: bool) -> Self {
         let replayed = selected.by_replay();
-        let known = expected && (replayed || selected.strategy.forecast.is_some());
+        let known = expected && replayed;
         let seldom = policy.metrics.iter().all(|m| matches!(m.kind, MetricKind::Backlog(_)));
         let pace = match (known, seldom) {
             (true, _) => KNOWN_PACE,

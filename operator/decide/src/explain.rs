@@ -4,6 +4,7 @@
 use std::fmt::Write;
 
 use crate::history::History;
+use crate::policy::Protection;
 use crate::recommendation::{Candidate, LimitReason, Recommendation, Source};
 use crate::record::Record;
 use crate::strategy::StrategyReason;
@@ -104,13 +105,17 @@ fn trust(record: &Record) -> String {
     let r = &record.recommendation;
     let why = match r.strategy_reason {
         StrategyReason::ForecastOff => "forecasts are switched off",
-        StrategyReason::InsufficientHistory => "nobody knows yet whether it pays here",
-        StrategyReason::NoBetterThanNaive => "it does no better than the last value, or yesterday's",
-        StrategyReason::PoorCoverage => "its quantiles hold less than they promise",
-        StrategyReason::Accurate => "it beats the last value and yesterday's on this workload",
-        StrategyReason::SelectedByReplay => {
-            "replayed on this workload's own history, nothing cheaper keeps the promise"
+        StrategyReason::InsufficientHistory => {
+            "nobody knows yet whether it pays here, so what an HPA does is done"
         }
+        StrategyReason::SelectedByReplay => match record.policy.protection {
+            Protection::Share(_) => {
+                "replayed on this workload's own history, nothing cheaper keeps the promise"
+            }
+            Protection::SameCost => {
+                "replayed on this workload's own history, nothing is short less for what the usual HPA costs"
+            }
+        },
         StrategyReason::SafestOnReplay => {
             "replayed on this workload's own history, nothing comes closer to the promise"
         }

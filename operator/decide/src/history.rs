@@ -10,7 +10,7 @@ use series::time;
 
 use crate::capacity::{Learned, Learner};
 use crate::drop_detector::DropDetector;
-use crate::peak_margin::PeakMargin;
+use crate::peaks::Peaks;
 use crate::policy::{Capacity, MetricKind, MetricPolicy};
 use crate::readings::Readings;
 use crate::runs::{self, Run};
@@ -63,7 +63,7 @@ pub struct MetricHistory {
     /// Since when there has been no fresh value.
     pub absent_since: Option<Timestamp>,
     /// How far short peaks rise above the mean.
-    pub peaks: PeakMargin,
+    pub peaks: Peaks,
     /// The readings of the last five minutes.
     pub readings: Readings,
     /// How suddenly it usually falls.

@@ -30,11 +30,12 @@ mod descend;
 mod drop_detector;
 mod explain;
 mod history;
+mod interval;
 mod lead;
 mod limit_chain;
 mod normalize;
 mod observation;
-mod peak_margin;
+mod peaks;
 mod plan;
 mod policy;
 mod predictive;
@@ -60,15 +61,16 @@ pub use descend::WayDown;
 pub use drop_detector::{DropDetector, Fall};
 pub use explain::line;
 pub use history::{DropHold, History, Last, MetricHistory, NoBenefit, ScaleEvent, UpWatch};
+pub use interval::{Range, mean_to_come};
 pub use lead::{keep_span, lead};
 pub use observation::{
     ForeignWrite, Health, MetricObservation, Observation, QueueObservation, Replicas, Startup, Utilization,
 };
-pub use peak_margin::PeakMargin;
+pub use peaks::Peaks;
 pub use plan::{HoldReason, Pause, Plan, plan};
 pub use policy::{
     BacklogPolicy, CalendarWindow, Capacity, Fallback, ForecastUse, LeadTime, MetricKind, MetricPolicy, Mode,
-    Policy, PolicyError, StepLimits, Timing,
+    Policy, PolicyError, Protection, StepLimits, Timing,
 };
 pub use reactive::need;
 pub use readings::Readings;
@@ -76,7 +78,7 @@ pub use recommend::{Decision, reach, recommend};
 pub use recommendation::{Candidate, CandidateReason, Driver, Limit, LimitReason, Recommendation, Source};
 pub use record::Record;
 pub use runs::Run;
-pub use selection::{Evidence, ForecastAccuracy, Selection, is_usual_hpa};
+pub use selection::{Evidence, Selection, SelectionRule, is_usual_hpa};
 pub use shadow::{Known, Shadow};
 pub use strategy::{Coming, ForecastParams, Selected, Sizing, Span, Strategy, StrategyReason};
 pub use strategy_grid::strategy_grid;

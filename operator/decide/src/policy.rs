@@ -26,8 +26,8 @@ pub struct Policy {
     pub tolerance: f64,
     /// How far ahead capacity must be ordered.
     pub lead_time: LeadTime,
-    /// The share of time that the ready replicas should carry the load, 0.5 to 0.9999.
-    pub protection: f64,
+    /// What is promised of the time with too few replicas.
+    pub protection: Protection,
     /// Whether forecasts may raise replicas at all.
     pub forecast: ForecastUse,
     /// Floors and ceilings in force around now, from calendars.
@@ -47,6 +47,38 @@ pub enum Mode {
     Auto,
     /// Decide and report, change nothing.
     Recommend,
+}
+
+/// What is promised of the time with too few replicas, and at which cost.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Protection {
+    /// As little of it as can be had for no more replicas than the usual HPA takes ([`Policy::usual_headroom`]).
+    SameCost,
+    /// The ready replicas carry the load for this share of the time, 0.5 to 0.9999, at whatever cost.
+    Share(f64),
+}
+
+impl Protection {
+    /// The quantile of forecasts that is shown where no strategy looks at another.
+    pub fn quantile(self) -> f64 {
+        match self {
+            Self::SameCost => 0.95,
+            Self::Share(share) => share,
+        }
+    }
+}
+
+impl std::fmt::Display for Protection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::SameCost => f.write_str("SameCost"),
+            Self::Share(share) => {
+                let text = format!("{:.3}", share * 100.0);
+                write!(f, "{}%", text.trim_end_matches('0').trim_end_matches('.'))
+            }
+        }
+    }
 }
 
 /// Whether forecasts take part.
@@ -72,6 +104,10 @@ pub struct MetricPolicy {
     pub target: f64,
     /// What one replica can carry while its promises still hold.
     pub capacity: Capacity,
+    /// Share of what the replicas carry that the usual HPA keeps free, from 0 to 0.9: with 0.3 it is one at 70 % of the target.
+    /// Counts for [`MetricKind::AverageValue`] only, until a simulation has shown what this workload needs.
+    #[serde(default)]
+    pub spare: f64,
     /// Whether this metric is forecast.
     pub forecast: bool,
     /// What to do when the metric has been gone for a while.
@@ -292,7 +328,7 @@ impl Policy {
             behavior: None,
             tolerance: 0.1,
             lead_time: LeadTime::Measured { until_known: Duration::from_secs(120) },
-            protection: 0.99,
+            protection: Protection::Share(0.99),
             forecast: ForecastUse::Auto,
             calendar: Vec::new(),
             health_gate: true,
@@ -309,7 +345,9 @@ impl Policy {
         if self.metrics.is_empty() {
             return Err(PolicyError::NoMetric);
         }
-        range("protection", self.protection, 0.5..=0.9999, "from 50% to 99.99%")?;
+        if let Protection::Share(share) = self.protection {
+            range("protection", share, 0.5..=0.9999, "from 50% to 99.99%")?;
+        }
         range("tolerance", self.tolerance, 0.0..=10.0, "from 0 to 10")?;
         for (i, metric) in self.metrics.iter().enumerate() {
             if self.metrics[..i].iter().any(|other| other.name == metric.name) {
@@ -328,6 +366,12 @@ impl Policy {
         })
     }
 
+    /// The factor on the load that the usual HPA sizes for: the one that keeps what each metric keeps
+    /// [spare](MetricPolicy::spare), and where these differ, the most of it.
+    pub fn usual_headroom(&self) -> f64 {
+        self.metrics.iter().map(|m| 1.0 / m.usual_share()).fold(1.0, f64::max)
+    }
+
     /// The metric called `name`.
     pub fn metric(&self, name: &str) -> Option<&MetricPolicy> {
         self.metrics.iter().find(|m| m.name == name)
@@ -342,6 +386,7 @@ impl MetricPolicy {
             kind: MetricKind::AverageValue,
             target,
             capacity: Capacity::Target,
+            spare: 0.0,
             forecast: true,
             fallback: None,
         }
@@ -354,8 +399,17 @@ impl MetricPolicy {
             kind: MetricKind::Backlog(BacklogPolicy::within(drain_within)),
             target: 1.0,
             capacity: Capacity::Learned,
+            spare: 0.0,
             forecast: true,
             fallback: None,
+        }
+    }
+
+    /// The share of what a replica carries that the usual HPA has it carry.
+    pub(crate) fn usual_share(&self) -> f64 {
+        match self.kind {
+            MetricKind::AverageValue => 1.0 - self.spare,
+            MetricKind::Value | MetricKind::Backlog(_) => 1.0,
         }
     }
 
@@ -369,6 +423,7 @@ impl MetricPolicy {
         {
             return Err(PolicyError::Range { field: field("capacity"), value, range: "above 0" });
         }
+        range(&field("spare"), self.spare, 0.0..=0.9, "from 0% to 90%")?;
         if let MetricKind::Backlog(backlog) = &self.kind {
             range(&field("utilization"), backlog.utilization, 0.1..=1.0, "from 0.1 to 1")?;
             range(
@@ -410,7 +465,8 @@ mod tests {
     #[case::zero_max(Policy::simple(0, 0, 1.0), "maxReplicas is 0")]
     #[case::zero_target(Policy::simple(1, 4, 0.0), "metrics[load].target is 0")]
     #[case::nan_target(Policy::simple(1, 4, f64::NAN), "metrics[load].target is NaN")]
-    #[case::protection(Policy { protection: 1.0, ..Policy::simple(1, 4, 1.0) }, "protection is 1")]
+    #[case::protection(Policy { protection: Protection::Share(1.0), ..Policy::simple(1, 4, 1.0) }, "protection is 1")]
+    #[case::spare(Policy { metrics: vec![MetricPolicy { spare: 1.0, ..MetricPolicy::average("load", 1.0) }], ..Policy::simple(1, 4, 1.0) }, "metrics[load].spare is 1")]
     #[case::no_metric(Policy { metrics: vec![], ..Policy::simple(1, 4, 1.0) }, "at least one metric")]
     fn an_impossible_policy_names_field_and_value(#[case] policy: Policy, #[case] words: &str) {
         let error = policy.check().unwrap_err().to_string();

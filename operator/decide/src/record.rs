@@ -43,7 +43,7 @@ impl Record {
 
     /// The quantile of forecasts that the decision looked at, 0 to 1: its strategy's, or that of the policy's protection.
     pub fn forecast_level(&self) -> f64 {
-        self.recommendation.strategy.forecast.map_or(self.policy.protection, |f| f.quantile)
+        self.recommendation.strategy.forecast.map_or(self.policy.protection.quantile(), |f| f.quantile)
     }
 
     /// Makes the recorded decision again from its recorded inputs.

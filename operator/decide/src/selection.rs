@@ -1,46 +1,61 @@
-//! Which strategy sizes a workload: the one that a simulation of the workload's own past ([`crate::Shadow`]) proves, or,
-//! before there is a proof, whether the forecast has been accurate enough to raise replicas at all. What was selected
-//! stays selected until something better is proved: a restart, a gap or missing scores are no reason to leave it.
+//! Which strategy sizes a workload: the one that a simulation of the workload's own past ([`crate::Shadow`]) proves. Before
+//! there is a proof, the workload is sized as by the usual HPA. What was selected stays selected until something better is
+//! proved: a restart, a gap or missing scores are no reason to leave it.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use std::time::Duration;
-
-use crate::policy::{ForecastUse, Policy};
+use crate::interval::{Range, mean_to_come};
+use crate::policy::{ForecastUse, Policy, Protection};
 use crate::strategy::{Selected, Strategy, StrategyReason};
 use crate::tally::{Score, Simulated};
 
+/// How many days to come an interval is told for.
+const WEEK: f64 = 7.0;
 /// Scores over fewer days than this don't choose: a day is the season that most loads have.
 const LEAST_DAYS: f64 = 1.0;
-/// A strategy counts as keeping its promise where it used at most this share of the error budget in the simulation:
-/// history repeats itself only about.
-const BUDGET_SHARE: f64 = 0.6;
 /// The selected strategy is left for safety where its simulation burns more than this share of the budget.
 const BUDGET_LEFT: f64 = 1.25;
-/// And for another only where that is better by this share at least.
-const LEAST_SAVING: f64 = 0.03;
 /// Where no strategy keeps the promise, those within this factor of the safest are safe enough.
 const SAFE_ENOUGH: f64 = 1.5;
-/// The stabilization window of an HPA without `behavior`.
-const HPA_WINDOW: Duration = Duration::from_secs(300);
 /// Three minutes a week: below that, luck decides.
 const LEAST_VIOLATION: f64 = 0.0003;
-/// What a change and a reversal a day are worth, as shares of the replicas, where the HPA at 70 % would make fewer.
+/// What a change a day is worth, as a share of the replicas, where the usual HPA would make fewer.
 const CHANGE: f64 = 0.0001;
-const REVERSAL: f64 = 0.008;
 const MOST_RESTLESS: f64 = 0.5;
 /// A promise is strict where it is broken in at most this share of time.
 const STRICT: f64 = 0.01;
 /// The powers of strictness by which calm, and safety beyond the promise, are worth less where it is laxer.
 const CALM_FADES: i32 = 3;
 const SAFETY_FADES: f64 = 0.25;
-/// One per cent beyond the limit has to bring three per cent of worth: one for itself and two for this. The laxer the promise,
-/// the more: who accepts to be short pays little for safety.
-const DEARER: f64 = 2.0;
-/// Better than naive means at least this much better, and stays so until it isn't better at all.
-const BETTER: f64 = 0.95;
-const NO_BETTER: f64 = 1.0;
+/// The promise where the cost of the usual HPA is asked for and there is none to compare with: only queues decide.
+const UNPRICED: f64 = 0.99;
+
+/// What selection weighs against each other. The values in force were chosen on recorded series;
+/// `lab --folds` shows what such a choice comes to on families that weren't looked at (`docs/guide/backtest.md`).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SelectionRule {
+    /// A strategy counts as keeping its promise where it used at most this share of the error budget in the simulation:
+    /// history repeats itself only about.
+    pub budget_share: f64,
+    /// One per cent beyond the limit has to bring one per cent of worth for itself, and so many more. The laxer the promise, the
+    /// more: who accepts to be short pays little for safety.
+    pub dearer: f64,
+    /// What a reversal a day is worth, as a share of the replicas, where the usual HPA would make fewer.
+    pub reversal: f64,
+    /// Where the cost is given, one per cent less of it is worth as much as so many per cent less time with too few replicas. It
+    /// weighs calm against safety: at 0 replicas change twice as often as under an HPA, at 20 little of the safety is left.
+    pub saving: f64,
+    /// Another strategy is taken where it is better by this much at least, in the logarithm of replicas; where the cost is
+    /// given, in that of the time with too few.
+    pub least_gain: (f64, f64),
+}
+
+impl Default for SelectionRule {
+    fn default() -> Self {
+        Self { budget_share: 0.6, dearer: 2.0, reversal: 0.008, saving: 2.0, least_gain: (0.03, 0.1) }
+    }
+}
 
 /// What a strategy was selected on.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,26 +63,19 @@ const NO_BETTER: f64 = 1.0;
 pub struct Evidence {
     /// The selected strategy's own score.
     pub score: Score,
-    /// Mean replicas that the HPA at 70 % took in the same simulation, where it is one of the strategies.
+    /// Mean replicas that the usual HPA took in the same simulation, where it is one of the strategies.
     pub usual_replicas: Option<f64>,
-    /// Its share of time with too few ready replicas.
+    /// The usual HPA's share of time with too few ready replicas.
     pub usual_violation: Option<f64>,
+    /// Between what and what the selected strategy's share of time with too few ready replicas is to be expected over a week to
+    /// come, in nine cases of ten; `None` for fewer than two days.
+    #[serde(default)]
+    pub violation_to_come: Option<Range>,
+    /// The same of its mean replicas over the usual HPA's.
+    #[serde(default)]
+    pub cost_to_come: Option<Range>,
     /// Until when the past was simulated.
     pub until: Timestamp,
-}
-
-/// How a forecast has been doing at the lead time, by the forecaster's own record.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ForecastAccuracy {
-    /// Error divided by that of "the last value again"; below 1 is better.
-    pub versus_last: f64,
-    /// The same against "as yesterday at this time".
-    pub versus_yesterday: f64,
-    /// Share of measurements below the quantile they should be below with probability `level`.
-    pub coverage: f64,
-    /// That level.
-    pub level: f64,
 }
 
 /// What is selected, since when, and on which evidence.
@@ -85,40 +93,59 @@ pub struct Selection {
 impl Selection {
     /// Takes in what a simulation of the past until `until` found. Too few days choose nothing.
     pub fn prove(&mut self, policy: &Policy, simulated: &[Simulated], until: Timestamp) {
+        self.prove_by(&SelectionRule::default(), policy, simulated, until);
+    }
+
+    /// The same by another rule, to find out what a rule is worth.
+    pub fn prove_by(
+        &mut self,
+        rule: &SelectionRule,
+        policy: &Policy,
+        simulated: &[Simulated],
+        until: Timestamp,
+    ) {
         let scores: Vec<Score> = simulated.iter().filter_map(Simulated::score).collect();
         let scores: Vec<&Score> = scores.iter().filter(|s| is_sane(s)).collect();
         if scores.is_empty() || policy.forecast == ForecastUse::Off {
             return;
         }
         let proved = self.selected.filter(Selected::by_replay).map(|s| s.strategy);
-        let (strategy, reason) = by_score(&scores, 1.0 - policy.protection, proved);
+        let usual = usual(policy, &scores);
+        let (strategy, reason) = match (policy.protection, usual) {
+            (Protection::SameCost, Some(usual)) => {
+                (at_same_cost(rule, &scores, usual, proved), StrategyReason::SelectedByReplay)
+            }
+            (Protection::SameCost, None) => keeping(rule, &scores, usual, 1.0 - UNPRICED, proved),
+            (Protection::Share(share), _) => keeping(rule, &scores, usual, 1.0 - share, proved),
+        };
         let Some(score) = scores.iter().find(|s| s.strategy == strategy) else { return };
-        let usual = usual(&scores);
+        let days = |of: &Strategy| by_day(simulated, of);
+        let own = days(&strategy);
+        let violations: Vec<f64> = own.iter().map(|day| day.violation).collect();
+        let usual_days = usual.map_or_else(Vec::new, |usual| days(&usual.strategy));
+        let costs: Vec<f64> = own.iter().zip(&usual_days).map(|(a, b)| a.replicas / b.replicas).collect();
         self.evidence = Some(Evidence {
             score: **score,
             usual_replicas: usual.map(|s| s.replicas),
             usual_violation: usual.map(|s| s.violation),
+            violation_to_come: mean_to_come(&violations, WEEK)
+                .map(|range| Range { low: range.low.max(0.0), high: range.high.min(1.0) }),
+            cost_to_come: mean_to_come(&costs, WEEK),
             until,
         });
         self.take(Selected { strategy, reason }, until);
     }
 
-    /// What sizes the workload now. `accuracy` is that of each metric's usable forecast: it counts until there is a
-    /// proof.
-    pub fn now(
-        &mut self,
-        policy: &Policy,
-        accuracy: impl Iterator<Item = ForecastAccuracy>,
-        now: Timestamp,
-    ) -> Selected {
+    /// What sizes the workload now.
+    pub fn now(&mut self, policy: &Policy, now: Timestamp) -> Selected {
+        let off = policy.forecast == ForecastUse::Off;
         let selected = match self.selected {
-            _ if policy.forecast == ForecastUse::Off => {
-                Selected { strategy: Strategy::REACTIVE, reason: StrategyReason::ForecastOff }
-            }
-            Some(selected) if selected.by_replay() => selected,
-            before => {
-                let trusted_before = before.is_some_and(|s| s.strategy.forecast.is_some());
-                by_accuracy(policy, accuracy, trusted_before)
+            Some(selected) if selected.by_replay() && !off => selected,
+            _ => {
+                let reason =
+                    if off { StrategyReason::ForecastOff } else { StrategyReason::InsufficientHistory };
+                let headroom = policy.usual_headroom();
+                Selected { strategy: Strategy { headroom, ..Strategy::REACTIVE }, reason }
             }
         };
         self.take(selected, now);
@@ -131,6 +158,12 @@ impl Selection {
         }
         self.selected = Some(selected);
     }
+}
+
+/// What a strategy came to, day by day.
+fn by_day(simulated: &[Simulated], strategy: &Strategy) -> Vec<Score> {
+    let days = simulated.iter().find(|s| s.strategy == *strategy).map_or(&[][..], |s| &s.days);
+    days.iter().filter_map(|day| day.score(*strategy)).collect()
 }
 
 fn is_sane(score: &Score) -> bool {
@@ -148,32 +181,62 @@ fn is_sane(score: &Score) -> bool {
         && forecast
 }
 
-/// The HPA at 70 % of what saturates a replica, where 80 % is what it carries within its promise.
-pub(crate) const USUAL_HEADROOM: f64 = 80.0 / 70.0;
-
-/// Whether a strategy is the HPA at 70 %.
-pub fn is_usual_hpa(strategy: &Strategy) -> bool {
-    is_hpa(strategy) && (strategy.headroom - USUAL_HEADROOM).abs() < 0.001
+/// Whether a strategy is what the usual HPA does under a policy: the one that keeps [spare](crate::MetricPolicy::spare)
+/// what the policy's metrics keep.
+pub fn is_usual_hpa(policy: &Policy, strategy: &Strategy) -> bool {
+    let usual = Strategy::hpa(policy.usual_headroom());
+    (strategy.headroom - usual.headroom).abs() < 1e-6
+        && *strategy == Strategy { headroom: strategy.headroom, ..usual }
 }
 
-fn usual<'a>(scores: &[&'a Score]) -> Option<&'a Score> {
-    scores.iter().find(|s| is_usual_hpa(&s.strategy)).copied()
+fn usual<'a>(policy: &Policy, scores: &[&'a Score]) -> Option<&'a Score> {
+    scores.iter().find(|s| is_usual_hpa(policy, &s.strategy)).copied()
+}
+
+/// Picks by simulation where the cost is given: of the strategies that took no more replicas than the `usual` HPA and were short
+/// no longer, the one with the least
+///
+/// ```text
+/// ln(violation) + saving × ln(price)
+/// ```
+///
+/// The usual HPA is one of them: nothing is taken that wasn't at least as good.
+fn at_same_cost(
+    rule: &SelectionRule,
+    scores: &[&Score],
+    usual: &Score,
+    selected: Option<Strategy>,
+) -> Strategy {
+    let price = |s: &Score| price(rule, s, Some(usual), STRICT);
+    let aim = |s: &Score| log_violation(s.violation) + rule.saving * price(s).ln();
+    let short = usual.violation.max(LEAST_VIOLATION);
+    let affordable = || scores.iter().filter(|s| s.replicas <= usual.replicas && s.violation <= short);
+    let best = affordable().min_by(|a, b| aim(a).total_cmp(&aim(b)));
+    let current = affordable().find(|s| selected == Some(s.strategy));
+    let stays = |current: &&&Score| best.is_none_or(|b| aim(current) < aim(b) + rule.least_gain.1);
+    current.filter(stays).or(best).map_or(usual.strategy, |s| s.strategy)
 }
 
 /// Picks by simulation. Among the strategies that keep the promise it is the one with the least
 ///
 /// ```text
-/// ln(price / hpa(violation)) + DEARER / strictness × max(0, ln(price / limit))
+/// ln(price / hpa(violation)) + dearer / strictness × max(0, ln(price / limit))
 /// ```
 ///
 /// `hpa(violation)` is what an HPA costs whose target was tuned in hindsight to break the promise just as long: where the
 /// forecast is good, much more safety costs little, and is taken. `limit` is what the cheapest strategy costs that keeps
-/// the promise, or the HPA at 70 %, whichever is more; where the promise is lax, less than the latter. Where none keeps
+/// the promise, or the usual HPA, whichever is more; where the promise is lax, less than the latter. Where none keeps
 /// the promise, it is the cheapest of the safest.
-fn by_score(scores: &[&Score], budget: f64, selected: Option<Strategy>) -> (Strategy, StrategyReason) {
-    let hpa = usual(scores);
-    let price = |s: &Score| price(s, hpa, budget);
-    let keeps = || scores.iter().filter(|s| s.violation <= budget * BUDGET_SHARE);
+fn keeping(
+    rule: &SelectionRule,
+    scores: &[&Score],
+    hpa: Option<&Score>,
+    budget: f64,
+    selected: Option<Strategy>,
+) -> (Strategy, StrategyReason) {
+    let price = |s: &Score| price(rule, s, hpa, budget);
+    let kept = budget * rule.budget_share;
+    let keeps = || scores.iter().filter(|s| s.violation <= kept);
     let Some(cheapest) = keeps().map(|s| price(s)).min_by(f64::total_cmp) else {
         let lowest = scores.iter().map(|s| s.violation).fold(1.0, f64::min);
         let safe = scores.iter().filter(|s| s.violation <= lowest * SAFE_ENOUGH);
@@ -182,33 +245,29 @@ fn by_score(scores: &[&Score], budget: f64, selected: Option<Strategy>) -> (Stra
     };
     let tuned = Tuned::of(scores);
     let usual = hpa.map_or(0.0, |s| s.replicas);
-    let just = tuned.at(budget * BUDGET_SHARE).unwrap_or(usual).min(usual);
+    let just = tuned.at(kept).unwrap_or(usual).min(usual);
     let limit = cheapest.max(just + (usual - just) * strictness(budget).powf(SAFETY_FADES));
     let aim = |s: &Score| {
         let worth = (price(s) / tuned.at(s.violation).unwrap_or(1.0)).ln();
-        worth + DEARER / strictness(budget) * (price(s) / limit).ln().max(0.0)
+        worth + rule.dearer / strictness(budget) * (price(s) / limit).ln().max(0.0)
     };
     let best = keeps().min_by(|a, b| aim(a).total_cmp(&aim(b)));
     let current = scores.iter().find(|s| selected == Some(s.strategy));
     let stays = |current: &&&Score| {
-        current.violation <= budget * BUDGET_LEFT && best.is_none_or(|b| aim(current) < aim(b) + LEAST_SAVING)
+        current.violation <= budget * BUDGET_LEFT
+            && best.is_none_or(|b| aim(current) < aim(b) + rule.least_gain.0)
     };
     let taken = current.filter(stays).or(best).map_or(Strategy::REACTIVE, |s| s.strategy);
     (taken, StrategyReason::SelectedByReplay)
 }
 
-/// What an HPA could do.
-fn is_hpa(strategy: &Strategy) -> bool {
-    strategy.forecast.is_none() && strategy.down_stabilization <= HPA_WINDOW && strategy.trend_weight <= 0.0
-}
-
-/// What a strategy costs: its replicas, and something for being more restless than the HPA at 70 %, since every change
+/// What a strategy costs: its replicas, and something for being more restless than the usual HPA, since every change
 /// moves connections and caches, and one that is taken back at once moves them for nothing. Who accepts to be short now
 /// and then has little of that: calm is worth less the laxer the promise.
-fn price(score: &Score, usual: Option<&Score>, budget: f64) -> f64 {
+fn price(rule: &SelectionRule, score: &Score, usual: Option<&Score>, budget: f64) -> f64 {
     let (changes, reversals) = usual.map_or((0.0, 0.0), |hpa| (hpa.changes, hpa.reversals));
     let restless =
-        CHANGE * (score.changes - changes).max(0.0) + REVERSAL * (score.reversals - reversals).max(0.0);
+        CHANGE * (score.changes - changes).max(0.0) + rule.reversal * (score.reversals - reversals).max(0.0);
     score.replicas * (1.0 + restless.min(MOST_RESTLESS) * strictness(budget).powi(CALM_FADES))
 }
 
@@ -225,7 +284,7 @@ struct Tuned {
 
 impl Tuned {
     fn of(scores: &[&Score]) -> Self {
-        let hpas = scores.iter().filter(|s| is_hpa(&s.strategy));
+        let hpas = scores.iter().filter(|s| s.strategy.is_hpa());
         let mut points: Vec<(f64, f64)> = hpas.map(|s| (log_violation(s.violation), s.replicas)).collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
         let mut frontier: Vec<(f64, f64)> = Vec::new();
@@ -256,37 +315,6 @@ fn log_violation(violation: f64) -> f64 {
     violation.max(LEAST_VIOLATION).ln()
 }
 
-/// Before a proof: whether any metric's forecast beats the naive ones.
-fn by_accuracy(
-    policy: &Policy,
-    accuracy: impl Iterator<Item = ForecastAccuracy>,
-    trusted_before: bool,
-) -> Selected {
-    let mut reason = StrategyReason::InsufficientHistory;
-    for accuracy in accuracy {
-        match fault(&accuracy, trusted_before) {
-            None => {
-                let strategy = Strategy::at_quantile(policy.protection);
-                return Selected { strategy, reason: StrategyReason::Accurate };
-            }
-            Some(found) => reason = found,
-        }
-    }
-    Selected { strategy: Strategy::REACTIVE, reason }
-}
-
-/// What speaks against a forecast with this record.
-fn fault(accuracy: &ForecastAccuracy, trusted_before: bool) -> Option<StrategyReason> {
-    let bar = if trusted_before { NO_BETTER } else { BETTER };
-    // Yesterday is a forecast too: being as good as it is no fault, being worse is.
-    let beats_naive = accuracy.versus_last <= bar && accuracy.versus_yesterday <= bar + 0.1;
-    if !beats_naive {
-        return Some(StrategyReason::NoBetterThanNaive);
-    }
-    let (missed, promised) = (1.0 - accuracy.coverage, 1.0 - accuracy.level);
-    (missed > 2.0 * promised + 0.05).then_some(StrategyReason::PoorCoverage)
-}
-
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
@@ -309,6 +337,11 @@ mod tests {
             changes: 0.0,
             reversals: 0.0,
         }
+    }
+
+    /// What the usual HPA of a policy without spare came to.
+    fn usual_hpa(violation: f64, replicas: f64) -> Score {
+        Score { strategy: Strategy::hpa(1.0), ..score(1.0, None, violation, replicas) }
     }
 
     /// A strategy that came to this score, on as many equal days.
@@ -355,9 +388,9 @@ mod tests {
     #[test]
     fn a_strict_promise_pays_for_calm_and_a_lax_one_for_replicas() {
         let restless = Score { changes: 300.0, reversals: 40.0, ..score(1.1, Some(0.5), 0.002, 10.0) };
-        let scores = vec![score(USUAL_HEADROOM, None, 0.003, 15.0), score(1.5, None, 0.001, 12.0), restless];
-        let taken = |protection: f64| {
-            let policy = Policy { protection, ..Policy::simple(1, 10, 100.0) };
+        let scores = vec![usual_hpa(0.003, 15.0), score(1.5, None, 0.001, 12.0), restless];
+        let taken = |share: f64| {
+            let policy = Policy { protection: Protection::Share(share), ..Policy::simple(1, 10, 100.0) };
             strategy(&after(&policy, &scores, &Selection::default(), at(0))).map(|s| s.headroom)
         };
         assert_eq!((taken(0.99), taken(0.97)), (Some(1.5), Some(1.1)));
@@ -365,15 +398,15 @@ mod tests {
 
     #[test]
     fn a_lax_promise_is_not_overfulfilled_at_the_price_of_the_usual_hpa() {
-        // The HPA at 70 % breaks the promise for 0.2 % of the time, one that just keeps it costs a fifth less.
+        // The usual HPA breaks the promise for 0.2 % of the time, one that just keeps it costs a fifth less.
         let scores = vec![
-            score(USUAL_HEADROOM, None, 0.002, 10.0),
+            usual_hpa(0.002, 10.0),
             score(1.0, None, 0.2, 8.0),
             score(1.0, Some(0.99), 0.0005, 9.0),
             score(1.0, Some(0.5), 0.1, 7.8),
         ];
-        let taken = |protection: f64| {
-            let policy = Policy { protection, ..Policy::simple(1, 10, 100.0) };
+        let taken = |share: f64| {
+            let policy = Policy { protection: Protection::Share(share), ..Policy::simple(1, 10, 100.0) };
             let selection = after(&policy, &scores, &Selection::default(), at(0));
             strategy(&selection).and_then(|s| s.forecast).map(|f| f.quantile)
         };
@@ -390,7 +423,7 @@ mod tests {
             assert_eq!(after(&policy, &too_little, &first, at(1)), first);
         }
         let mut later = first.clone();
-        assert_eq!(later.now(&policy, std::iter::empty(), at(2)).strategy, strategy(&first).unwrap());
+        assert_eq!(later.now(&policy, at(2)).strategy, strategy(&first).unwrap());
         assert_eq!(later.since, first.since);
         let cheap = [score(1.4, None, 0.002, 14.0), score(1.0, Some(0.9), 0.001, 11.0)];
         let second = after(&policy, &cheap, &first, at(24));
@@ -410,8 +443,8 @@ mod tests {
             reason: StrategyReason::SelectedByReplay,
         };
         let before = Selection { selected: Some(selected), since: Some(at(0)), evidence: None };
-        // With the HPA at 70 % beside them, both are within what is usually paid.
-        let usual = score(USUAL_HEADROOM, None, 0.5, 20.0);
+        // With the usual HPA beside them, both are within what is usually paid.
+        let usual = usual_hpa(0.5, 20.0);
         let close = [score(1.4, None, 0.002, 14.0), score(1.0, Some(0.9), 0.001, 13.7), usual];
         assert_eq!(after(&policy, &close, &before, at(99)).selected, before.selected);
     }
@@ -421,31 +454,49 @@ mod tests {
         let on = Policy::simple(1, 10, 100.0);
         let mut selection = after(&on, &[score(1.0, Some(0.9), 0.001, 11.0)], &Selection::default(), at(0));
         let off = Policy { forecast: ForecastUse::Off, ..on };
-        let now = selection.now(&off, std::iter::empty(), at(1));
+        let now = selection.now(&off, at(1));
         assert_eq!((now.strategy, now.reason), (Strategy::REACTIVE, StrategyReason::ForecastOff));
     }
 
+    #[test]
+    fn before_a_proof_the_usual_hpa_sizes() {
+        let mut policy = Policy::simple(1, 10, 100.0);
+        policy.metrics[0].spare = 0.3;
+        let now = Selection::default().now(&policy, at(0));
+        assert_eq!(now.reason, StrategyReason::InsufficientHistory);
+        assert!((now.strategy.headroom - 1.0 / 0.7).abs() < 1e-9 && now.strategy.forecast.is_none());
+    }
+
+    /// What is taken at the cost of the usual HPA, which is short for 1 % of the time on 10 replicas.
     #[rstest]
-    #[case::good(0.7, 0.9, 0.95, None)]
-    #[case::as_good_as_yesterday(0.7, 1.0, 0.95, None)]
-    #[case::no_better_than_last(0.97, 0.5, 0.95, Some(StrategyReason::NoBetterThanNaive))]
-    #[case::worse_than_yesterday(0.7, 1.2, 0.95, Some(StrategyReason::NoBetterThanNaive))]
-    #[case::overconfident(0.7, 0.9, 0.80, Some(StrategyReason::PoorCoverage))]
-    fn trust_must_be_earned(
-        #[case] versus_last: f64,
-        #[case] versus_yesterday: f64,
-        #[case] coverage: f64,
-        #[case] expected: Option<StrategyReason>,
+    #[case::safer_for_the_same(&[score(1.0, Some(0.9), 0.004, 10.0)], Some(0.9))]
+    #[case::safer_and_dearer(&[score(1.0, Some(0.99), 0.0, 10.1)], None)]
+    #[case::cheaper_and_less_safe(&[score(1.0, Some(0.5), 0.02, 9.0)], None)]
+    #[case::no_safer_and_cheaper(&[score(1.0, Some(0.5), 0.01, 9.0)], Some(0.5))]
+    #[case::the_safest(&[score(1.0, Some(0.8), 0.004, 9.6), score(1.0, Some(0.9), 0.002, 9.9)], Some(0.9))]
+    #[case::cheaper_where_nothing_is_short(&[score(1.0, Some(0.8), 0.0002, 9.0), score(1.0, Some(0.9), 0.0, 9.9)], Some(0.8))]
+    #[case::restless_and_much_safer(&[Score { changes: 400.0, ..score(1.0, Some(0.9), 0.002, 9.9) }], Some(0.9))]
+    #[case::restless_and_hardly_safer(&[Score { changes: 400.0, ..score(1.0, Some(0.9), 0.0097, 9.9) }], None)]
+    fn at_the_same_cost_it_is_the_one_that_is_short_least(
+        #[case] others: &[Score],
+        #[case] quantile: Option<f64>,
     ) {
-        let accuracy = ForecastAccuracy { versus_last, versus_yesterday, coverage, level: 0.95 };
-        assert_eq!(fault(&accuracy, false), expected);
+        let policy = Policy { protection: Protection::SameCost, ..Policy::simple(1, 10, 100.0) };
+        let scores = [&[usual_hpa(0.01, 10.0)], others].concat();
+        let selection = after(&policy, &scores, &Selection::default(), at(0));
+        let taken = strategy(&selection).unwrap();
+        assert_eq!(taken.forecast.map(|f| f.quantile), quantile);
     }
 
     #[test]
-    fn trust_once_earned_is_lost_only_when_the_forecast_is_no_better_at_all() {
-        let accuracy =
-            ForecastAccuracy { versus_last: 0.98, versus_yesterday: 0.9, coverage: 0.95, level: 0.95 };
-        assert!(fault(&accuracy, false).is_some());
-        assert!(fault(&accuracy, true).is_none());
+    fn at_the_same_cost_what_is_selected_stays_where_another_is_hardly_better() {
+        let policy = Policy { protection: Protection::SameCost, ..Policy::simple(1, 10, 100.0) };
+        let first = [usual_hpa(0.01, 10.0), score(1.0, Some(0.9), 0.004, 10.0)];
+        let before = after(&policy, &first, &Selection::default(), at(0));
+        let with = |scores: &[Score]| strategy(&after(&policy, scores, &before, at(24)));
+        let close = score(1.0, Some(0.8), 0.0038, 10.0);
+        assert_eq!(with(&[first[0], first[1], close]), strategy(&before));
+        // What costs more than the usual HPA now goes at once.
+        assert_eq!(with(&[first[0], score(1.0, Some(0.9), 0.004, 10.2), close]), Some(close.strategy));
     }
 }

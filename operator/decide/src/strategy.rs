@@ -9,12 +9,15 @@ use series::{Forecast, time};
 
 use serde::{Deserialize, Serialize};
 
-use crate::peak_margin::PeakMargin;
+use crate::peaks::Peaks;
 use crate::policy::{ForecastUse, Policy};
 use crate::predictive::{level_correction, peak};
 use crate::reactive::need;
 use crate::seconds;
 use crate::words::words;
+
+/// The stabilization window of an HPA without `behavior`.
+pub(crate) const HPA_WINDOW: Duration = Duration::from_secs(300);
 
 /// One way to size a workload. Dimensionless but for [`Self::down_stabilization`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,7 +55,7 @@ pub struct ForecastParams {
 }
 
 impl Strategy {
-    /// The load there is and nothing else: what is done while nothing is known.
+    /// The load there is and nothing else.
     pub const REACTIVE: Self = Self {
         headroom: 1.0,
         forecast: None,
@@ -61,6 +64,22 @@ impl Strategy {
         up_tolerance: 0.0,
         down_tolerance: 0.05,
     };
+
+    /// What an HPA without `behavior` does whose target leaves this headroom: its tolerance, and its window.
+    pub(crate) fn hpa(headroom: f64) -> Self {
+        Self {
+            headroom,
+            down_stabilization: HPA_WINDOW,
+            up_tolerance: 0.1,
+            down_tolerance: 0.1,
+            ..Self::REACTIVE
+        }
+    }
+
+    /// Whether an HPA could do the same.
+    pub fn is_hpa(&self) -> bool {
+        self.forecast.is_none() && self.down_stabilization <= HPA_WINDOW && self.trend_weight <= 0.0
+    }
 
     /// The forecast at this quantile, as it is.
     pub fn at_quantile(quantile: f64) -> Self {
@@ -140,16 +159,14 @@ pub struct Sizing {
 
 impl Sizing {
     /// Resolves what was selected for a metric with these peaks.
-    pub fn resolve(policy: &Policy, selected: &Selected, peaks: &PeakMargin) -> Self {
+    pub fn resolve(policy: &Policy, selected: &Selected, peaks: &Peaks) -> Self {
         let strategy = selected.strategy;
         let replayed = selected.by_replay();
-        // The simulation chose headroom and tolerance with this workload's peaks in its load. Without it, peaks are
-        // added as they were measured, and the HPA's own tolerance counts.
-        let spare = if replayed || strategy.forecast.is_some() { 1.0 } else { 1.0 + peaks.margin() };
+        // The simulation chose headroom and tolerance with this workload's peaks in its load.
         Self {
-            headroom: strategy.headroom.max(1.0) * spare,
+            headroom: strategy.headroom.max(1.0),
             trend_weight: strategy.trend_weight.clamp(0.0, 4.0),
-            forecast: strategy.forecast.filter(|_| policy.forecast == ForecastUse::Auto),
+            forecast: strategy.forecast.filter(|_| replayed && policy.forecast == ForecastUse::Auto),
             load_tolerance: if replayed { (0.0, 0.0) } else { policy.load_tolerance() },
             up_tolerance: strategy.up_tolerance,
             usual_peak: if replayed { peaks.usual() } else { 1.0 },
@@ -224,15 +241,9 @@ words! {
     StrategyReason {
         /// Forecasts are switched off.
         ForecastOff,
-        /// Nothing is known yet about whether the forecast pays here.
+        /// Nothing was replayed yet.
         InsufficientHistory,
-        /// The forecast does no better than the last value, or yesterday's.
-        NoBetterThanNaive,
-        /// The forecast's quantiles hold less than they promise.
-        PoorCoverage,
-        /// The forecast beats the naive ones and nothing was replayed yet.
-        Accurate,
-        /// The cheapest strategy that keeps the protection on replayed history.
+        /// The best strategy that keeps the protection on replayed history, or that costs no more than the usual HPA there.
         SelectedByReplay,
         /// None keeps the protection on replayed history; the one that comes closest.
         SafestOnReplay,

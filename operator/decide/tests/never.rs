@@ -188,12 +188,13 @@ fn metric_policy(name: &'static str) -> impl Strategy<Value = MetricPolicy> {
         (0u64..300, 0u32..80)
             .prop_map(|(after, min_replicas)| Fallback { after: Duration::from_secs(after), min_replicas }),
     );
-    (kind(), 1.0..300.0, capacity, any::<bool>(), fallback).prop_map(
-        move |(kind, target, capacity, forecast, fallback)| MetricPolicy {
+    (kind(), 1.0..300.0, capacity, 0.0..0.6, any::<bool>(), fallback).prop_map(
+        move |(kind, target, capacity, spare, forecast, fallback)| MetricPolicy {
             name: name.to_owned(),
             kind,
             target,
             capacity,
+            spare,
             forecast,
             fallback,
         },
@@ -220,7 +221,7 @@ fn policy() -> impl Strategy<Value = Policy> {
         |(min, room, metrics, behavior, protection, forecast, calendar, fixed)| Policy {
             metrics: std::iter::once(metrics.0).chain(metrics.1).collect(),
             behavior,
-            protection,
+            protection: decide::Protection::Share(protection),
             forecast: if forecast { ForecastUse::Auto } else { ForecastUse::Off },
             calendar,
             lead_time: if fixed {

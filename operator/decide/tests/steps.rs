@@ -7,8 +7,8 @@ use std::time::Duration;
 use decide::{
     BacklogPolicy, CalendarWindow, CandidateReason, Capacity, Fallback, ForecastUse, ForeignWrite, Health,
     History, LimitReason, MetricHistory, MetricKind, MetricObservation, MetricPolicy, Mode, NoBenefit,
-    Observation, Pause, PeakMargin, Plan, Policy, QueueObservation, Recommendation, Run, ScaleEvent,
-    Selected, Source, Startup, Strategy, StrategyReason, Utilization, plan, recommend,
+    Observation, Pause, Peaks, Plan, Policy, QueueObservation, Recommendation, Run, ScaleEvent, Selected,
+    Source, Startup, Strategy, StrategyReason, Utilization, plan, recommend,
 };
 use jiff::Timestamp;
 use rstest::rstest;
@@ -57,8 +57,8 @@ impl Case {
     }
 
     /// The load was `mean` for five minutes; `peaks` are the usual ones.
-    fn after_a_mean_of(&mut self, mean: f64, peaks: PeakMargin) {
-        let peaks = PeakMargin { mean: Some(mean), last: Some((ago(15), mean)), ..peaks };
+    fn after_a_mean_of(&mut self, mean: f64, peaks: Peaks) {
+        let peaks = Peaks { mean: Some(mean), last: Some((ago(15), mean)), ..peaks };
         self.history.metrics.insert("load".into(), MetricHistory { peaks, ..MetricHistory::default() });
     }
 
@@ -79,8 +79,8 @@ fn trusted(mut case: Case, values: &[(u64, f64)]) -> Case {
         Forecast::new(now(), Duration::from_secs(60), vec![0.01, 0.5, 0.99], rows, "seasonal").unwrap();
     case.seen.metrics[0].forecast = Ok(forecast);
     case.seen.selected = Selected {
-        strategy: Strategy::at_quantile(case.policy.protection),
-        reason: StrategyReason::Accurate,
+        strategy: Strategy::at_quantile(case.policy.protection.quantile()),
+        reason: StrategyReason::SelectedByReplay,
     };
     case
 }
@@ -137,9 +137,10 @@ fn window(from: i64, to: i64, min: Option<u32>, max: Option<u32>) -> CalendarWin
 }
 
 #[rstest]
-#[case::reactive(case(10, 1_200.0), Source::Burst, 14)]
+#[case::reactive(case(10, 1_200.0).with(|c| c.policy.metrics[0].spare = 0.2), Source::Reactive, 15)]
+#[case::headroom(case(10, 1_200.0).with(|c| c.seen.selected = Selected { strategy: Strategy { headroom: 1.3, ..Strategy::REACTIVE }, reason: StrategyReason::SelectedByReplay }), Source::Burst, 16)]
 #[case::reactive_alone(case(10, 1_200.0).with(|c| c.policy.forecast = ForecastUse::Off), Source::Reactive, 12)]
-#[case::surge(case(10, 1_100.0).with(|c| c.after_a_mean_of(500.0, PeakMargin::default())), Source::Panic, 17)]
+#[case::surge(case(10, 1_100.0).with(|c| c.after_a_mean_of(500.0, Peaks::default())), Source::Panic, 17)]
 #[case::foreseen(trusted(case(10, 900.0), &[(0, 900.0), (60, 1_500.0)]), Source::Predictive, 17)]
 #[case::calendar_in_time(case(10, 900.0).with(|c| c.policy.calendar = vec![window(80, 600, Some(18), None)]), Source::Calendar, 18)]
 #[case::fallback(case(10, 900.0).with(|c| {
@@ -162,7 +163,7 @@ fn a_simulated_strategy_knows_the_peaks_that_are_usual(#[case] large: f64, #[cas
     let strategy = Strategy { headroom: 1.5, ..Strategy::REACTIVE };
     let r = case(10, 1_100.0)
         .with(|c| {
-            c.after_a_mean_of(500.0, PeakMargin { large, ..PeakMargin::default() });
+            c.after_a_mean_of(500.0, Peaks { large, ..Peaks::default() });
             c.seen.selected = Selected { strategy, reason: StrategyReason::SelectedByReplay };
         })
         .decide();

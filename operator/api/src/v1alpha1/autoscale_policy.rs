@@ -179,9 +179,11 @@ pub struct ForecastSpec {
     #[serde(default = "utc")]
     #[schemars(length(min = 1, max = 64))]
     pub time_zone: String,
-    /// Which share of the time capacity is to suffice, from 50% to 99.99%. Higher costs more replicas. Default: 99%.
+    /// What is promised. SameCost (default): as little time with too few replicas as can be had for what the usual HPA
+    /// costs, the one that keeps each metric's spare, in a replay of the workload's own history. Or a share of the time
+    /// for which capacity is to suffice, from 50% to 99.99%, at whatever cost.
     #[serde(default = "protection")]
-    #[schemars(length(max = 8), regex(pattern = r"^[0-9]{2}(\.[0-9]{1,3})?%$"))]
+    #[schemars(length(max = 8), regex(pattern = r"^(SameCost|[0-9]{2}(\.[0-9]{1,3})?%)$"))]
     pub protection: String,
     /// Times to learn nothing from, such as incidents and load tests; up to 32.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -266,6 +268,9 @@ fn utc() -> String {
     "UTC".to_owned()
 }
 
+/// The protection that is no share of the time.
+pub const SAME_COST: &str = "SameCost";
+
 fn protection() -> String {
-    "99%".to_owned()
+    SAME_COST.to_owned()
 }

@@ -20,6 +20,8 @@ use crate::units::{DURATION_PATTERN, Quantity};
         .message("drainWithin belongs to a queue metric: how long a message may wait"),
     validation = Rule::new("!has(self.queue) || !has(self.target)")
         .message("target is for prometheus metrics; a queue has drainWithin"),
+    validation = Rule::new("!has(self.spare) || (has(self.prometheus) && self.targetType == 'AverageValue')")
+        .message("spare is for a prometheus metric with targetType AverageValue"),
     validation = Rule::new("!has(self.capacity) || (has(self.prometheus) && self.targetType == 'AverageValue')")
         .message("capacity is for a prometheus metric with targetType AverageValue; a queue learns by itself")
 )]
@@ -40,6 +42,12 @@ pub struct Metric {
     /// How much of the metric one replica carries, in the unit of the query. A quantity: 200, 0.5, 250m or 1.5k.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Quantity>,
+    /// Share of what the replicas carry that is kept free until Foresail has replayed this workload's own history and knows
+    /// what it needs, from 0% to 90%; an HPA at 70 % of the target keeps 30%. It is also what protection SameCost compares
+    /// the cost with. Default: 30%. Write 0% where target holds its spare already, as an HPA's averageUtilization does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 8), regex(pattern = r"^[0-9]{1,2}(\.[0-9]{1,3})?%$"))]
+    pub spare: Option<String>,
     /// Learns what one replica carries, instead of taking target's word for it. Target counts until that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<LearnedCapacity>,

@@ -21,7 +21,7 @@ pub use alert_receiver::{
     Language, MessageTemplate, MinSeverity, Pagerduty, SignedRobot, Telegram, Webhook,
 };
 pub use autoscale_policy::{
-    AutoscalePolicy, AutoscalePolicySpec, CalendarRef, ForecastSpec, HealthGate, Mode, Paused,
+    AutoscalePolicy, AutoscalePolicySpec, CalendarRef, ForecastSpec, HealthGate, Mode, Paused, SAME_COST,
     ScaleTargetRef, TimeWindow,
 };
 pub use behavior::{Behavior, PolicyType, ScalingPolicy, ScalingRules, SelectPolicy};

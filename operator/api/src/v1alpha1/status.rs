@@ -194,12 +194,18 @@ pub struct SelectionStatus {
     /// Share of that time with too few ready replicas, as in 0.25%.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub short_of_replicas: Option<String>,
-    /// The same for an HPA at 70 % of what saturates a replica.
+    /// Between what and what that share is to be expected over a week to come, in nine cases of ten, as in 0.02% to 0.61%.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub short_of_replicas_range: Option<String>,
+    /// The same share for the usual HPA, the one that keeps each metric's spare.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hpa_short_of_replicas: Option<String>,
     /// Mean replicas in percent of what that HPA took; below 100 is cheaper.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percent_of_hpa: Option<i32>,
+    /// Between what and what that is to be expected over a week to come, in nine cases of ten, as in 95 to 103.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent_of_hpa_range: Option<String>,
 }
 
 /// An expected change of replicas.

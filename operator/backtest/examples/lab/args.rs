@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use decide::Strategy;
+use decide::{Protection, Strategy};
 
 use crate::Failure;
 
@@ -13,13 +13,15 @@ pub(crate) struct Args {
     pub(crate) startups: Vec<u64>,
     pub(crate) step: Option<u64>,
     pub(crate) only: Vec<String>,
-    pub(crate) protections: Vec<f64>,
+    pub(crate) protections: Vec<Protection>,
     /// Families that are left out, one at a time.
     pub(crate) left_out: Vec<Family>,
     pub(crate) spent: bool,
     pub(crate) quiet: bool,
     /// Selections are played on simulations, not in replays.
     pub(crate) select: bool,
+    /// The constants of the selection are chosen on all families of series but one, and played on that one.
+    pub(crate) folds: bool,
 }
 
 pub(crate) fn args() -> Result<Args, Failure> {
@@ -31,11 +33,12 @@ pub(crate) fn args() -> Result<Args, Failure> {
         startups: vec![60],
         step: None,
         only: vec![String::new()],
-        protections: vec![0.99],
+        protections: vec![Protection::Share(0.99)],
         left_out: vec![family(EVERYTHING)?],
         spent: false,
         quiet: false,
         select: false,
+        folds: false,
     };
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
@@ -44,16 +47,22 @@ pub(crate) fn args() -> Result<Args, Failure> {
             "--step" => found.step = Some(value()?.parse()?),
             "--only" => found.only = value()?.split(',').map(str::to_owned).collect(),
             "--protection" => {
-                found.protections = value()?.split(',').map(str::parse).collect::<Result<_, _>>()?;
+                found.protections = value()?.split(',').map(protection).collect::<Result<_, _>>()?;
             }
             "--leave-out" => found.left_out = value()?.split(',').map(family).collect::<Result<_, _>>()?,
             "--spent" => found.spent = true,
             "--quiet" => found.quiet = true,
             "--select" => found.select = true,
+            "--folds" => (found.select, found.folds) = (true, true),
             _ => return Err(format!("{word} isn't understood").into()),
         }
     }
     Ok(found)
+}
+
+/// `SameCost`, or a share of the time.
+fn protection(text: &str) -> Result<Protection, std::num::ParseFloatError> {
+    if text == "SameCost" { Ok(Protection::SameCost) } else { text.parse().map(Protection::Share) }
 }
 
 /// The family to leave out where everything is wanted.

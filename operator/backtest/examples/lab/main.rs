@@ -3,16 +3,21 @@
 //! `foresail backtest --suite` does, and with `--spent` where the replica-hours above the oracle's went.
 //!
 //! `cargo run --release -p backtest --example lab -- DIR CACHE [--startup 60,180] [--step 60] [--only TEXT,TEXT]
-//! [--protection 0.99,0.98,0.97,0.95,0.9,0.8,0.7,0.5] [--leave-out FAMILY,FAMILY] [--spent] [--quiet] [--select]`
+//! [--protection SameCost,0.99,0.97,0.9] [--leave-out FAMILY,FAMILY] [--spent] [--quiet] [--select] [--folds]`
 //!
 //! The first protection is told about; with others beside it, so is what the cost of the HPA at 70 % would buy. `--step`
 //! is the forecast's, in seconds. `--leave-out` takes families of strategies out of those that are selected among, one at
 //! a time (`nothing`, `forecast`, `following`, `tolerant`, `margin`, `low`, `high`, `trend`, `calm`): what a family is worth is what the
 //! others lose without it. `--select` plays selections on simulations, which
-//! are made once and kept in CACHE too: remove `CACHE/*.simulations.json` when anything but the selection changes.
+//! are made once and kept in CACHE too: remove `CACHE/*.simulations.json` when anything but the selection changes. It also says
+//! how far what a workload's own replay foresaw is from what came. `--folds` chooses the constants of the selection on all
+//! families of series but one (a series' family is its name up to the first `_`), and plays that one with them.
 
 mod args;
 mod baselines;
+mod bootstrap;
+mod folds;
+mod foreseen;
 mod replays;
 mod selection;
 
@@ -66,7 +71,7 @@ fn scenes(args: &Args, file: &Path) -> Vec<Scene> {
         let recording = parse_csv(&std::fs::read_to_string(file)?)?;
         let class = Class::of(&recording);
         let setup = |startup: u64| {
-            let policy = decide::Policy::simple(1, 1_000, 80.0);
+            let policy = backtest::policy_for(80.0);
             let mut setup = Setup::new(policy, Duration::from_secs(startup), 1);
             setup.peak_replicas = Some(50.0);
             setup.contenders = Contender::swept();

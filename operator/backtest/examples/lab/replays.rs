@@ -3,6 +3,7 @@
 use backtest::{
     Cell, Foresail, Kind, Point, Score, Suite, cost_at, dominating, oracle, replay, score, violation_at,
 };
+use decide::Protection;
 use rayon::prelude::*;
 
 use crate::args::{Args, EVERYTHING, Family};
@@ -27,7 +28,7 @@ pub(crate) fn tell(args: &Args, scenes: &[Scene], family: &Family) {
 fn run(args: &Args, scene: &Scene, family: &Family) -> Option<(Cell, Vec<(&'static str, f64)>)> {
     let known = baselines(args, scene).ok()?;
     let oracle = oracle(&scene.setup, &scene.load);
-    let replayed = |protection: &f64| {
+    let replayed = |protection: &Protection| {
         let policy = decide::Policy { protection: *protection, ..scene.setup.policy.clone() };
         let Scene { load, setup, forecasts, .. } = scene;
         let ours = Foresail::without(load, policy, &setup.forecast, forecasts, &setup.world, family.1);

@@ -7,30 +7,33 @@ use std::path::PathBuf;
 
 use autoscaler::Simulation;
 use backtest::{Foresail, Kind, Point, cost_at, dominating, replay, violation_at};
-use decide::{Policy, Score, Selection, Simulated, Strategy, Tally, is_usual_hpa};
+use decide::{Policy, Protection, Score, Selection, SelectionRule, Simulated, Strategy, Tally, is_usual_hpa};
 use rayon::prelude::*;
 
 use crate::args::{Args, Family};
 use crate::baselines::{Known, LEAST, baselines, points};
-use crate::{Failure, Scene};
+use crate::bootstrap::{Day, interval};
+use crate::foreseen::{self, foreseen};
+use crate::{Failure, Scene, folds};
 
 /// A scene with its simulations, one a day, and the baselines.
-struct Played<'a> {
-    scene: &'a Scene,
+pub(crate) struct Played<'a> {
+    pub(crate) scene: &'a Scene,
     simulations: Vec<Simulation>,
     known: Vec<Known>,
 }
 
 /// What a selection came to on one scene.
-struct Outcome {
-    over_tuned_hpa: f64,
+pub(crate) struct Outcome {
+    pub(crate) over_tuned_hpa: f64,
     violation: f64,
     violation_of_hpa70: f64,
-    broken_over_hpa70: f64,
-    hours_over_hpa70: f64,
-    changes_over_hpa70: f64,
-    dominated: bool,
+    pub(crate) broken_over_hpa70: f64,
+    pub(crate) hours_over_hpa70: f64,
+    pub(crate) changes_over_hpa70: f64,
+    pub(crate) dominated: bool,
     selected: usize,
+    days: Vec<Day>,
 }
 
 /// Where the simulations of a scene are kept.
@@ -48,8 +51,12 @@ pub(crate) fn tell(args: &Args, scenes: &[Scene]) {
             Some(Played { scene, simulations, known })
         })
         .collect();
+    if args.folds {
+        folds::tell(args, &played);
+        return;
+    }
     println!(
-        "{:<10} {:>7} {:<12} {:>6} {:>6} {:>5} {:>7} {:>6} {:>8} {:>9} {:>8} {:>10}",
+        "{:<10} {:>7} {:<12} {:>6} {:>6} {:>5} {:>7} {:>6} {:>8} {:>9} {:>8} {:>10} {:>17}",
         "pods start",
         "promise",
         "without",
@@ -61,17 +68,28 @@ pub(crate) fn tell(args: &Args, scenes: &[Scene]) {
         "changes",
         "dominated",
         "missed",
-        "strategies"
+        "strategies",
+        "R by simulation"
     );
     for startup in &args.startups {
         let here: Vec<&Played<'_>> = played.iter().filter(|p| p.scene.startup == *startup).collect();
         for family in &args.left_out {
-            let of = |protection: &f64| -> Vec<Outcome> {
-                here.par_iter().filter_map(|p| outcome(p, *protection, family)).collect()
+            let of = |protection: &Protection| -> Vec<Outcome> {
+                here.par_iter()
+                    .filter_map(|p| outcome(&SelectionRule::default(), p, *protection, family))
+                    .collect()
             };
             let all: Vec<Vec<Outcome>> = args.protections.iter().map(of).collect();
             for (protection, outcomes) in args.protections.iter().zip(&all) {
                 line(*startup, *protection, family, outcomes);
+            }
+            for protection in &args.protections {
+                let of = |p: &&Played<'_>| {
+                    let policy = Policy { protection: *protection, ..p.scene.setup.policy.clone() };
+                    foreseen(&p.simulations, &policy)
+                };
+                let found: Vec<_> = here.iter().filter_map(of).collect();
+                println!("{}", foreseen::line(*startup, *protection, &found));
             }
             if args.protections.len() > 1 {
                 println!("{:<10} at the cost of the HPA at 70 %: broken {:.2}", "", at_equal_cost(&all));
@@ -98,14 +116,21 @@ fn at_equal_cost(all: &[Vec<Outcome>]) -> f64 {
     (found.iter().sum::<f64>() / found.len() as f64).exp()
 }
 
-fn line(startup: u64, protection: f64, family: &Family, outcomes: &[Outcome]) {
+fn line(startup: u64, protection: Protection, family: &Family, outcomes: &[Outcome]) {
+    let days: Vec<&[Day]> = outcomes.iter().map(|o| o.days.as_slice()).collect();
+    let sure = interval(&days).map_or_else(String::new, |(low, high)| format!("{low:.3} to {high:.3}"));
     let mean = |of: fn(&Outcome) -> f64| {
         (outcomes.iter().map(|o| of(o).ln()).sum::<f64>() / outcomes.len() as f64).exp()
     };
+    // Without a promised share of the time, what counts is to be short no longer than the HPA at 70 %.
+    let allowed = |o: &Outcome| match protection {
+        Protection::Share(share) => 1.0 - share,
+        Protection::SameCost => o.violation_of_hpa70,
+    };
     println!(
-        "{:<10} {:>7} {:<12} {:>6} {:>6.3} {:>5.3} {:>7.2} {:>6.3} {:>8.2} {:>9} {:>8} {:>10.1}",
+        "{:<10} {:>7} {:<12} {:>6} {:>6.3} {:>5.3} {:>7.2} {:>6.3} {:>8.2} {:>9} {:>8} {:>10.1} {sure:>17}",
         format!("{startup} s"),
-        protection,
+        protection.to_string(),
         family.0,
         outcomes.len(),
         mean(|o| o.over_tuned_hpa),
@@ -114,7 +139,7 @@ fn line(startup: u64, protection: f64, family: &Family, outcomes: &[Outcome]) {
         mean(|o| o.hours_over_hpa70),
         mean(|o| o.changes_over_hpa70),
         outcomes.iter().filter(|o| o.dominated).count(),
-        outcomes.iter().filter(|o| o.violation > 1.0 - protection).count(),
+        outcomes.iter().filter(|o| o.violation > allowed(o)).count(),
         outcomes.iter().map(|o| o.selected as f64).sum::<f64>() / outcomes.len() as f64,
     );
 }
@@ -138,18 +163,29 @@ fn simulations(args: &Args, scene: &Scene) -> Result<Vec<Simulation>, Failure> {
     Ok(ours.simulations().to_vec())
 }
 
-fn outcome(played: &Played<'_>, protection: f64, family: &Family) -> Option<Outcome> {
+/// What a selection by `rule` comes to on a scene.
+pub(crate) fn outcome(
+    rule: &SelectionRule,
+    played: &Played<'_>,
+    protection: Protection,
+    family: &Family,
+) -> Option<Outcome> {
     let policy = Policy { protection, ..played.scene.setup.policy.clone() };
     let mut selection = Selection::default();
-    let (mut ours, mut usual) = (Vec::new(), Vec::new());
+    let (mut ours, mut usual, mut days) = (Vec::new(), Vec::new(), Vec::new());
     let mut selected: Vec<Strategy> = Vec::new();
     for pair in played.simulations.windows(2) {
         let wanted = |s: &&Simulated| !family.1(&s.strategy);
         let known: Vec<Simulated> = pair[0].strategies.iter().filter(wanted).cloned().collect();
-        selection.prove(&policy, &known, pair[0].until);
+        selection.prove_by(rule, &policy, &known, pair[0].until);
         let Some(now) = selection.selected.filter(decide::Selected::by_replay) else { continue };
-        ours.extend(day(&pair[1], |s| *s == now.strategy));
-        usual.extend(day(&pair[1], is_usual_hpa));
+        let own = day(&pair[1], |s| *s == now.strategy);
+        let hpas = pair[1].strategies.iter().filter(|s| s.strategy.is_hpa());
+        days.extend(
+            own.map(|ours| Day { ours, hpas: hpas.filter_map(|s| s.days.last().copied()).collect() }),
+        );
+        ours.extend(own);
+        usual.extend(day(&pair[1], |s| is_usual_hpa(&policy, s)));
         if !selected.contains(&now.strategy) {
             selected.push(now.strategy);
         }
@@ -169,6 +205,7 @@ fn outcome(played: &Played<'_>, protection: f64, family: &Family) -> Option<Outc
         changes_over_hpa70: ours.changes.max(0.1) / usual.changes.max(0.1),
         dominated: dominating(&swept, ours.violation, hours).is_some(),
         selected: selected.len(),
+        days,
     })
 }
 

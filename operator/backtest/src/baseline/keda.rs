@@ -5,7 +5,7 @@
 
 use series::AbsenceReason;
 
-use crate::hpa::{Behavior, Normalizer, external_replicas};
+use crate::hpa::{Behavior, Normalizer, Tolerance, external_replicas};
 use crate::scaler::{Answer, Scaler, View};
 
 /// A ScaledObject with one Prometheus trigger.
@@ -83,7 +83,7 @@ impl Scaler for Keda {
         if let Some(n) = self.zero_or_one(view, value) {
             return Answer::with(n, explain, &[("activation", n)]);
         }
-        let proposal = external_replicas(value, self.threshold, view.spec, 0.1);
+        let proposal = external_replicas(value, self.threshold, view.spec, Tolerance::default());
         let replicas = self.normalizer.normalize(view.second, view.spec, proposal);
         Answer::with(replicas, explain, &[("proposal", proposal), ("normalized", replicas)])
     }

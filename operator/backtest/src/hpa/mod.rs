@@ -5,7 +5,7 @@ mod normalize;
 mod replicas;
 
 pub use normalize::{Behavior, Normalizer, Policy, PolicyKind, Rules, Select};
-pub use replicas::{PodGroups, external_replicas, resource_replicas};
+pub use replicas::{PodGroups, Tolerance, external_replicas, resource_replicas};
 
 use crate::scaler::{Answer, Scaler, View};
 
@@ -22,7 +22,7 @@ pub enum Metric {
 #[derive(Clone, Debug)]
 pub struct Hpa {
     metric: Metric,
-    tolerance: f64,
+    tolerance: Tolerance,
     normalizer: Normalizer,
 }
 
@@ -30,13 +30,7 @@ impl Hpa {
     /// An HPA with the controller's own defaults. `behavior` is `None` where the object sets none, which isn't the
     /// same as its defaults.
     pub fn new(metric: Metric, behavior: Option<Behavior>, min: u32, max: u32) -> Self {
-        Self { metric, tolerance: 0.1, normalizer: Normalizer::new(behavior, min, max) }
-    }
-
-    /// The same with another tolerance.
-    pub fn tolerance(mut self, tolerance: f64) -> Self {
-        self.tolerance = tolerance;
-        self
+        Self { metric, tolerance: Tolerance::default(), normalizer: Normalizer::new(behavior, min, max) }
     }
 
     /// Replicas before normalizing; `None` where the metric can't be had, on which the HPA changes nothing.

@@ -32,8 +32,30 @@ impl PodGroups {
     }
 }
 
+/// Shares by which the ratio of usage to target may be off before anything is done, down and up (`Tolerances`).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tolerance {
+    /// Below the target.
+    pub down: f64,
+    /// Above it.
+    pub up: f64,
+}
+
+impl Default for Tolerance {
+    /// The flag's default.
+    fn default() -> Self {
+        Self { down: 0.1, up: 0.1 }
+    }
+}
+
+impl Tolerance {
+    fn holds(self, ratio: f64) -> bool {
+        1.0 - self.down <= ratio && ratio <= 1.0 + self.up
+    }
+}
+
 /// `GetResourceReplicas`: replicas for a CPU utilization target in percent, or `None` where no ready pod has a metric.
-pub fn resource_replicas(groups: &PodGroups, current: u32, target: u32, tolerance: f64) -> Option<u32> {
+pub fn resource_replicas(groups: &PodGroups, current: u32, target: u32, tolerance: Tolerance) -> Option<u32> {
     let usage: i64 = groups.ready.iter().sum();
     let measured = groups.ready.len();
     if measured == 0 {
@@ -42,7 +64,7 @@ pub fn resource_replicas(groups: &PodGroups, current: u32, target: u32, toleranc
     let ratio = groups.percent(usage, measured) as f64 / f64::from(target);
     let with_unready = groups.unready > 0 && ratio > 1.0;
     if !with_unready && groups.missing == 0 {
-        if (1.0 - ratio).abs() <= tolerance {
+        if tolerance.holds(ratio) {
             return Some(current);
         }
         return Some((ratio * measured as f64).ceil() as u32);
@@ -61,7 +83,7 @@ pub fn resource_replicas(groups: &PodGroups, current: u32, target: u32, toleranc
     }
     let again = groups.percent(usage, pods) as f64 / f64::from(target);
     let flips = (ratio < 1.0 && again > 1.0) || (ratio > 1.0 && again < 1.0);
-    if (1.0 - again).abs() <= tolerance || flips {
+    if tolerance.holds(again) || flips {
         return Some(current);
     }
     let replicas = (again * pods as f64).ceil() as u32;
@@ -70,9 +92,9 @@ pub fn resource_replicas(groups: &PodGroups, current: u32, target: u32, toleranc
 }
 
 /// `GetExternalPerPodMetricReplicas`: replicas for an external metric with a target per replica.
-pub fn external_replicas(value: f64, target: f64, current: u32, tolerance: f64) -> u32 {
+pub fn external_replicas(value: f64, target: f64, current: u32, tolerance: Tolerance) -> u32 {
     let ratio = value / (target * f64::from(current));
-    if ratio.is_finite() && (1.0 - ratio).abs() <= tolerance {
+    if ratio.is_finite() && tolerance.holds(ratio) {
         return current;
     }
     (value / target - 1e-9).ceil().max(0.0) as u32
@@ -80,127 +102,102 @@ pub fn external_replicas(value: f64, target: f64, current: u32, tolerance: f64) 
 
 #[cfg(test)]
 mod tests {
-    //! Worked examples of Kubernetes itself: each is named after the test in
-    //! `kubernetes/kubernetes`, `pkg/controller/podautoscaler/replica_calculator_test.go`, it's taken from.
+    //! The cases of Kubernetes itself, as facts: each has the name of the test in `kubernetes/kubernetes`,
+    //! `pkg/controller/podautoscaler/replica_calculator_test.go`, without its `TestReplicaCalc`. Left out are those of kinds of
+    //! metrics that no baseline has (`Pods` and `Object` metrics, external ones that aren't per pod) and those whose pods differ
+    //! in their requests.
     use super::*;
 
-    fn calc(current: u32, target: u32, ready: &[i64], unready: usize, missing: usize) -> u32 {
-        let groups = PodGroups { ready: ready.to_vec(), unready, missing, request: 1_000 };
-        resource_replicas(&groups, current, target, 0.1).unwrap()
+    /// Name; replicas; target in percent; tolerance down and up; pods: ready, unready, hot (started a moment ago), pending,
+    /// failed, deleted; the usage of the first of them in milli-units of a request of 1000; replicas expected.
+    type Case = (&'static str, u32, u32, (f64, f64), &'static str, &'static [i64], Option<u32>);
+
+    #[rustfmt::skip]
+    const CASES: &[Case] = &[
+    ("ScaleUp", 3, 30, (0.1, 0.1), "rrr", &[300, 500, 700], Some(5)),
+    ("ContainerScaleUp", 3, 30, (0.1, 0.1), "rrr", &[300, 500, 700], Some(5)),
+    ("ScaleUpUnreadyLessScale", 3, 30, (0.1, 0.1), "urr", &[300, 500, 700], Some(4)),
+    ("ScaleUpContainerHotCpuLessScale", 3, 30, (0.1, 0.1), "hrr", &[300, 500, 700], Some(4)),
+    ("ScaleUpHotCpuLessScale", 3, 30, (0.1, 0.1), "hrr", &[300, 500, 700], Some(4)),
+    ("ScaleUpUnreadyNoScale", 3, 30, (0.1, 0.1), "ruu", &[400, 500, 700], Some(3)),
+    ("ScaleHotCpuNoScale", 3, 30, (0.1, 0.1), "ruu", &[400, 500, 700], Some(3)),
+    ("ScaleUpIgnoresFailedPods", 2, 30, (0.1, 0.1), "rrff", &[500, 700], Some(4)),
+    ("MissingContainerMetricScaleUpIgnoresFailedPods", 2, 30, (0.1, 0.1), "rrff", &[500, 700, 1_000, 9_000], Some(4)),
+    ("ScaleUpContainerIgnoresFailedPods", 2, 30, (0.1, 0.1), "rrff", &[500, 700], Some(4)),
+    ("ScaleUpIgnoresDeletionPods", 2, 30, (0.1, 0.1), "rrdd", &[500, 700], Some(4)),
+    ("ScaleUpContainerIgnoresDeletionPods", 2, 30, (0.1, 0.1), "rrdd", &[500, 700], Some(4)),
+    ("ScaleDown", 5, 50, (0.1, 0.1), "rrrrr", &[100, 300, 500, 250, 250], Some(3)),
+    ("ContainerScaleDown", 5, 50, (0.1, 0.1), "rrrrr", &[100, 300, 500, 250, 250], Some(3)),
+    ("ScaleDownExcludeUnreadyPods", 5, 50, (0.1, 0.1), "rrruu", &[100, 300, 500, 250, 250], Some(2)),
+    ("ScaleDownContainerExcludeUnreadyPods", 5, 50, (0.1, 0.1), "rrruu", &[100, 300, 500, 250, 250], Some(2)),
+    ("ScaleDownExcludeUnscheduledPods", 5, 50, (0.1, 0.1), "rpppp", &[100], Some(1)),
+    ("ScaleDownContainerExcludeUnscheduledPods", 5, 50, (0.1, 0.1), "rpppp", &[100, 300, 500, 250, 250], Some(1)),
+    ("ScaleDownIgnoreHotCpuPods", 5, 50, (0.1, 0.1), "rrrhh", &[100, 300, 500, 250, 250], Some(2)),
+    ("ScaleDownContainerIgnoreHotCpuPods", 5, 50, (0.1, 0.1), "rrrhh", &[100, 300, 500, 1_000, 1_000], Some(2)),
+    ("ScaleDownIgnoresFailedPods", 5, 50, (0.1, 0.1), "rrrrrff", &[100, 300, 500, 250, 250], Some(3)),
+    ("ScaleDownContainerIgnoresFailedPods", 5, 50, (0.1, 0.1), "rrrrrff", &[100, 300, 500, 250, 250], Some(3)),
+    ("ScaleDownIgnoresDeletionPods", 5, 50, (0.1, 0.1), "rrrrrdd", &[100, 300, 500, 250, 250], Some(3)),
+    ("ScaleDownIgnoresDeletionPods_StillRunning", 5, 50, (0.1, 0.1), "rrrrrdd", &[100, 300, 500, 250, 250], Some(3)),
+    ("Tolerance", 3, 100, (0.1, 0.1), "rrr", &[1_010, 1_030, 1_020], Some(3)),
+    ("ConfigurableTolerance, Outside of a 0% tolerance", 3, 100, (0.0, 0.0), "rrr", &[909, 1_010, 1_111], Some(4)),
+    ("ConfigurableTolerance, Within a 200% scale-up tolerance", 3, 100, (0.1, 2.0), "rrr", &[1_890, 1_910, 1_900], Some(3)),
+    ("ConfigurableTolerance, Outside 8% scale-up tolerance (and superfuous scale-down tolerance)", 3, 100, (2.0, 0.08), "rrr", &[1_100, 1_080, 1_090], Some(4)),
+    ("ConfigurableTolerance, Within a 36% scale-down tolerance", 3, 100, (0.36, 0.1), "rrr", &[660, 640, 650], Some(3)),
+    ("ConfigurableTolerance, Outside a 34% scale-down tolerance", 3, 100, (0.34, 0.1), "rrr", &[660, 640, 650], Some(2)),
+    ("SuperfluousMetrics", 4, 100, (0.1, 0.1), "rrrr", &[4_000, 9_500, 3_000, 7_000, 3_200, 2_000], Some(24)),
+    ("MissingMetrics", 4, 100, (0.1, 0.1), "rrrr", &[400, 95], Some(3)),
+    ("EmptyMetrics", 4, 100, (0.1, 0.1), "rrrr", &[], None),
+    ("MissingMetricsNoChangeEq", 2, 100, (0.1, 0.1), "rr", &[1_000], Some(2)),
+    ("MissingMetricsNoChangeGt", 2, 100, (0.1, 0.1), "rr", &[1_900], Some(2)),
+    ("MissingMetricsNoChangeLt", 2, 100, (0.1, 0.1), "rr", &[600], Some(2)),
+    ("MissingMetricsUnreadyChange", 3, 50, (0.1, 0.1), "urr", &[100, 450], Some(3)),
+    ("MissingMetricsHotCpuNoChange", 3, 50, (0.1, 0.1), "hrr", &[100, 450], Some(3)),
+    ("MissingMetricsUnreadyScaleUp", 3, 50, (0.1, 0.1), "urr", &[100, 2_000], Some(4)),
+    ("MissingMetricsHotCpuScaleUp", 3, 50, (0.1, 0.1), "urr", &[100, 2_000], Some(4)),
+    ("MissingMetricsUnreadyScaleDown", 4, 50, (0.1, 0.1), "urrr", &[100, 100, 100], Some(3)),
+    ("DuringRollingUpdateWithMaxSurge", 2, 50, (0.1, 0.1), "rrr", &[100, 100], Some(2)),
+    ];
+
+    /// `groupPods`: failed and deleted pods don't count, pending ones aren't ready, and neither is what started a moment ago.
+    fn groups(pods: &str, usage: &[i64]) -> PodGroups {
+        let mut groups = PodGroups { request: 1_000, ..PodGroups::default() };
+        for (i, pod) in pods.chars().enumerate() {
+            match (pod, usage.get(i)) {
+                ('f' | 'd', _) => {}
+                ('p', _) | ('u' | 'h', Some(_)) => groups.unready += 1,
+                (_, None) => groups.missing += 1,
+                (_, Some(used)) => groups.ready.push(*used),
+            }
+        }
+        groups
     }
 
     #[test]
-    fn test_replica_calc_scale_up() {
-        assert_eq!(calc(3, 30, &[300, 500, 700], 0, 0), 5);
+    fn utilization_is_calculated_as_by_kubernetes() {
+        for (name, current, target, (down, up), pods, usage, expected) in CASES {
+            let tolerance = Tolerance { down: *down, up: *up };
+            let replicas = resource_replicas(&groups(pods, usage), *current, *target, tolerance);
+            assert_eq!(replicas, *expected, "{name}");
+        }
     }
 
     #[test]
-    fn test_replica_calc_scale_up_unready_less_scale() {
-        assert_eq!(calc(3, 30, &[500, 700], 1, 0), 4);
-    }
-
-    #[test]
-    fn test_replica_calc_scale_up_hot_cpu_less_scale() {
-        // The pod started a moment ago: its metric is ignored like that of an unready one.
-        assert_eq!(calc(3, 30, &[500, 700], 1, 0), 4);
-    }
-
-    #[test]
-    fn test_replica_calc_scale_up_unready_no_scale() {
-        assert_eq!(calc(3, 30, &[400], 2, 0), 3);
-    }
-
-    #[test]
-    fn test_replica_calc_scale_up_ignores_failed_pods() {
-        assert_eq!(calc(2, 30, &[500, 700], 0, 0), 4);
-    }
-
-    #[test]
-    fn test_replica_calc_scale_down() {
-        assert_eq!(calc(5, 50, &[100, 300, 500, 250, 250], 0, 0), 3);
-    }
-
-    #[test]
-    fn test_replica_calc_scale_down_include_unready_pods() {
-        assert_eq!(calc(5, 50, &[100, 300, 500], 2, 0), 2);
-    }
-
-    #[test]
-    fn test_replica_calc_scale_down_exclude_unscheduled_pods() {
-        assert_eq!(calc(5, 50, &[100], 4, 0), 1);
-    }
-
-    #[test]
-    fn test_replica_calc_superfluous_metrics() {
-        assert_eq!(calc(4, 100, &[4_000, 9_500, 3_000, 7_000], 0, 0), 24);
-    }
-
-    #[test]
-    fn test_replica_calc_missing_metrics() {
-        assert_eq!(calc(4, 100, &[400, 95], 0, 2), 3);
-    }
-
-    #[test]
-    fn test_replica_calc_missing_metrics_no_change_eq() {
-        assert_eq!(calc(2, 100, &[1_000], 0, 1), 2);
-    }
-
-    #[test]
-    fn test_replica_calc_missing_metrics_no_change_gt() {
-        assert_eq!(calc(2, 100, &[1_900], 0, 1), 2);
-    }
-
-    #[test]
-    fn test_replica_calc_missing_metrics_no_change_lt() {
-        assert_eq!(calc(2, 100, &[600], 0, 1), 2);
-    }
-
-    #[test]
-    fn test_replica_calc_missing_metrics_unready_change() {
-        assert_eq!(calc(3, 50, &[450], 1, 1), 3);
-    }
-
-    #[test]
-    fn test_replica_calc_missing_metrics_unready_scale_up() {
-        assert_eq!(calc(3, 50, &[2_000], 1, 1), 4);
-    }
-
-    #[test]
-    fn test_replica_calc_missing_metrics_unready_scale_down() {
-        assert_eq!(calc(4, 50, &[100, 100], 1, 1), 3);
-    }
-
-    #[test]
-    fn test_replica_calc_during_rolling_update_with_max_surge() {
-        assert_eq!(calc(2, 50, &[100, 100], 0, 1), 2);
-    }
-
-    #[test]
-    fn test_replica_calc_scale_up_per_pod_cm_external() {
-        assert_eq!(external_replicas(8_600.0, 2_150.0, 3, 0.1), 4);
-    }
-
-    #[test]
-    fn test_replica_calc_scale_down_per_pod_cm_external() {
-        assert_eq!(external_replicas(8_600.0, 2_867.0, 5, 0.1), 3);
-    }
-
-    #[test]
-    fn test_replica_calc_tolerance_per_pod_cm_external() {
-        assert_eq!(external_replicas(8_600.0, 2_900.0, 3, 0.1), 3);
-    }
-
-    #[test]
-    fn without_a_single_metric_there_is_no_answer() {
-        assert_eq!(
-            resource_replicas(&PodGroups { unready: 3, request: 1_000, ..PodGroups::default() }, 3, 50, 0.1),
-            None
-        );
+    fn external_metrics_per_pod_are_calculated_as_by_kubernetes() {
+        let cases = [
+            ("ScaleUpPerPodCMExternal", 3, 2_150.0, Tolerance::default(), 4),
+            ("ScaleDownPerPodCMExternal", 5, 2_867.0, Tolerance::default(), 3),
+            ("TolerancePerPodCMExternal", 3, 2_900.0, Tolerance::default(), 3),
+            ("ConfigurableTolerancePerPodCMExternal", 3, 2_800.0, Tolerance { down: 0.1, up: 0.01 }, 4),
+        ];
+        for (name, current, target, tolerance, expected) in cases {
+            assert_eq!(external_replicas(8_600.0, target, current, tolerance), expected, "{name}");
+        }
     }
 
     #[test]
     fn saturation_limits_growth_to_one_over_the_target() {
         // Utilization can't exceed the limit: at 70 % a step grows by 1.43 at most, however large the load.
-        assert_eq!(calc(10, 70, &[1_000; 10], 0, 0), 15);
+        let busy = groups("rrrrrrrrrr", &[1_000; 10]);
+        assert_eq!(resource_replicas(&busy, 10, 70, Tolerance::default()), Some(15));
     }
 }

@@ -1,7 +1,7 @@
 //! How lag is scaled on elsewhere: so many waiting messages a consumer.
 
 use super::{QueueScaler, QueueView, QueueWorld};
-use crate::hpa::{Normalizer, external_replicas};
+use crate::hpa::{Normalizer, Tolerance, external_replicas};
 use crate::world::World;
 
 /// KEDA's lag rule: as many consumers as the waiting messages over `threshold`, at most one a partition, through an HPA.
@@ -22,7 +22,8 @@ impl KedaLag {
 
 impl QueueScaler for KedaLag {
     fn decide(&mut self, view: &QueueView, _: &[u32]) -> u32 {
-        let proposal = external_replicas(view.backlog, self.threshold, view.spec, 0.1).min(self.most);
+        let proposal =
+            external_replicas(view.backlog, self.threshold, view.spec, Tolerance::default()).min(self.most);
         self.normalizer.normalize(view.second, view.spec, proposal)
     }
 }
@@ -43,7 +44,7 @@ impl HpaLag {
 
 impl QueueScaler for HpaLag {
     fn decide(&mut self, view: &QueueView, _: &[u32]) -> u32 {
-        let proposal = external_replicas(view.backlog, self.target, view.spec, 0.1);
+        let proposal = external_replicas(view.backlog, self.target, view.spec, Tolerance::default());
         self.normalizer.normalize(view.second, view.spec, proposal)
     }
 }

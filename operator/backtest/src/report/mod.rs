@@ -44,10 +44,29 @@ pub(crate) fn verdict(comparison: &Comparison) -> String {
     } else {
         format!("{:.0} % {} replica-hours than", change.abs(), if change < 0.0 { "fewer" } else { "more" })
     };
+    let sure = comparison.certainty.map_or_else(String::new, |sure| {
+        format!(
+            " Days like these would bring, in nine cases of ten, {} to {} replica-hours and {} to {} of shortage a day.",
+            change_of(sure.replicas.low),
+            change_of(sure.replicas.high),
+            shortage(sure.seconds_a_day.low),
+            shortage(sure.seconds_a_day.high)
+        )
+    });
     format!(
-        "In {:.1} days Foresail would have taken {hours} an HPA at 70 % CPU, with too few replicas for {} instead of {}.",
+        "In {:.1} days Foresail would have taken {hours} an HPA at 70 % CPU, with too few replicas for {} instead of {}.{sure}",
         comparison.days,
         duration(a),
         duration(b)
     )
+}
+
+/// A change of replica-hours in words: `3.1 % fewer`.
+fn change_of(share: f64) -> String {
+    format!("{:.1} % {}", share.abs() * 100.0, if share > 0.0 { "more" } else { "fewer" })
+}
+
+/// A change of shortage in words: `12 min less`.
+fn shortage(seconds: f64) -> String {
+    format!("{} {}", crate::advice::duration(seconds.abs()), if seconds > 0.0 { "more" } else { "less" })
 }

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use api::v1alpha1::SAME_COST;
 use autoscaler::Prepared;
 use backtest::report::{Paint, html, table};
 use backtest::{Comparison, Load, Setup, Suite};
 use controller::validate::{Intent, SignalSource};
-use decide::MetricKind;
+use decide::{MetricKind, Protection};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use series::{Series, time};
@@ -59,9 +60,9 @@ pub(crate) struct Args {
     /// Scale the load so that its peak needs this many replicas; a suite scales to 50 unless told otherwise
     #[arg(long, value_name = "N")]
     peak_replicas: Option<f64>,
-    /// How long the promise should be kept, such as 99.9%; instead of the policy's own
-    #[arg(long, value_name = "PERCENT", value_parser = parse_percent)]
-    protection: Option<f64>,
+    /// SameCost, or how long the promise should be kept, such as 99.9%; instead of the policy's own
+    #[arg(long, value_name = "SameCost|PERCENT", value_parser = parse_protection)]
+    protection: Option<Protection>,
     /// Break the measurements as in real incidents, one fault after the other over the scored days
     #[arg(long)]
     faults: bool,
@@ -159,9 +160,9 @@ fn intent(args: &Args) -> anyhow::Result<Option<Intent>> {
 fn setup(args: &Args, intent: Option<&Intent>) -> anyhow::Result<Setup> {
     let mut policy = match (intent, args.target) {
         (Some(intent), _) => intent.policy.clone(),
-        (None, Some(target)) if target > 0.0 => decide::Policy::simple(1, 1_000, target),
+        (None, Some(target)) if target > 0.0 => backtest::policy_for(target),
         (None, Some(target)) => bail!("--target is {target}; it must be above 0"),
-        (None, None) => decide::Policy::simple(1, 1_000, 80.0),
+        (None, None) => backtest::policy_for(80.0),
     };
     if let Some(protection) = args.protection {
         policy.protection = protection;
@@ -320,10 +321,16 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     api::units::duration(text).map_err(|e| e.to_string())
 }
 
-fn parse_percent(text: &str) -> Result<f64, String> {
-    let number: f64 = text.trim_end_matches('%').parse().map_err(|_| format!("{text:?} is no percentage"))?;
+fn parse_protection(text: &str) -> Result<Protection, String> {
+    if text == SAME_COST {
+        return Ok(Protection::SameCost);
+    }
+    let number: f64 = text
+        .trim_end_matches('%')
+        .parse()
+        .map_err(|_| format!("{text:?} is neither SameCost nor a percentage"))?;
     if (50.0..=99.99).contains(&number) {
-        Ok(number / 100.0)
+        Ok(Protection::Share(number / 100.0))
     } else {
         Err(format!("{text} isn't from 50% to 99.99%"))
     }

@@ -187,7 +187,7 @@ impl Stage {
 
     /// The share of time for which the policy promises enough replicas.
     pub(super) fn protection(&self) -> f64 {
-        self.intent.policy.protection
+        self.intent.policy.protection.quantile()
     }
 
     /// What the HPA at 70 % made of the day.

@@ -7,7 +7,7 @@ use api::v1alpha1::{
     SelectionStatus, Startup,
 };
 use autoscaler::{Autoscaler, ForecastState, Progress, score_at};
-use decide::{MetricObservation, Selection};
+use decide::{Evidence, MetricObservation, Selection};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use series::{Reading, time};
@@ -158,11 +158,21 @@ pub(crate) fn selection(autoscaler: &Autoscaler, now: Timestamp) -> SelectionSta
         strategy: selected.map(|s| s.strategy.to_string()).unwrap_or_default(),
         simulated_days: evidence.map(|e| e.score.days.round() as i32),
         short_of_replicas: evidence.map(|e| hundredths(e.score.violation)),
+        short_of_replicas_range: evidence
+            .and_then(|e| e.violation_to_come)
+            .map(|range| format!("{} to {}", hundredths(range.low), hundredths(range.high))),
         hpa_short_of_replicas: evidence.and_then(|e| e.usual_violation).map(hundredths),
-        percent_of_hpa: evidence
-            .and_then(|e| Some(e.score.replicas / e.usual_replicas.filter(|usual| *usual > 0.0)?))
-            .map(percent),
+        percent_of_hpa: evidence.and_then(|e| of_hpa(e, e.score.replicas)),
+        percent_of_hpa_range: evidence
+            .and_then(|e| e.cost_to_come)
+            .map(|range| format!("{} to {}", percent(range.low), percent(range.high))),
     }
+}
+
+/// So many replicas, in percent of what the usual HPA took.
+fn of_hpa(evidence: Evidence, replicas: f64) -> Option<i32> {
+    let usual = evidence.usual_replicas.filter(|usual| *usual > 0.0)?;
+    Some(percent(replicas / usual))
 }
 
 fn progress(progress: &Progress, proved: bool) -> (&'static str, String) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use api::units;
-use api::v1alpha1::AutoscalePolicySpec;
+use api::v1alpha1::{AutoscalePolicySpec, SAME_COST};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -12,7 +12,7 @@ use super::finding::Findings;
 /// The part `forecast` of a spec.
 pub(super) struct Forecast {
     pub(super) lead_time: decide::LeadTime,
-    pub(super) protection: f64,
+    pub(super) protection: decide::Protection,
     pub(super) settings: forecast::Settings,
 }
 
@@ -40,11 +40,7 @@ pub(super) fn forecast(spec: &AutoscalePolicySpec, findings: &mut Findings) -> F
     if !(60..=300).contains(&step.as_secs()) {
         findings.add("forecast.step", &written.step, "write a duration from 1m to 5m");
     }
-    let protection =
-        findings.take("forecast.protection", &written.protection, units::percent(&written.protection), 0.99);
-    if !(0.5..=0.9999).contains(&protection) {
-        findings.add("forecast.protection", &written.protection, "write a percentage from 50% to 99.99%");
-    }
+    let protection = protection(&written.protection, findings);
     let time_zone = TimeZone::get(&written.time_zone).unwrap_or_else(|_| {
         findings.add(
             "forecast.timeZone",
@@ -62,6 +58,23 @@ pub(super) fn forecast(spec: &AutoscalePolicySpec, findings: &mut Findings) -> F
         ..autoscaler::forecast_settings(lead_time, &[protection])
     };
     Forecast { lead_time, protection, settings: settings.in_range() }
+}
+
+fn protection(written: &str, findings: &mut Findings) -> decide::Protection {
+    if written == SAME_COST {
+        return decide::Protection::SameCost;
+    }
+    match units::percent(written) {
+        Ok(share) if (0.5..=0.9999).contains(&share) => decide::Protection::Share(share),
+        _ => {
+            findings.add(
+                "forecast.protection",
+                written,
+                "write SameCost, or a percentage from 50% to 99.99%",
+            );
+            decide::Protection::SameCost
+        }
+    }
 }
 
 fn exclusions(spec: &AutoscalePolicySpec, findings: &mut Findings) -> Vec<forecast::Window> {

@@ -83,6 +83,7 @@ fn one_metric(
         kind,
         target,
         capacity,
+        spare: spare(metric, path, findings),
         fallback,
     };
     Some((Signal { name: metric.name.clone(), source }, policy))
@@ -110,6 +111,30 @@ fn is_forecast(spec: &AutoscalePolicySpec, metric: &Metric, kind: &decide::Metri
         }
     };
     wanted && possible
+}
+
+/// What is kept free of what the replicas carry, until a simulation has shown what is needed.
+fn spare(metric: &Metric, path: &str, findings: &mut Findings) -> f64 {
+    /// An HPA at 70 %.
+    const USUAL: f64 = 0.3;
+    let is_load = metric.prometheus.is_some() && metric.target_type == TargetType::AverageValue;
+    let Some(written) = &metric.spare else { return if is_load { USUAL } else { 0.0 } };
+    let field = format!("{path}.spare");
+    if !is_load {
+        findings.add(
+            field,
+            written,
+            "leave it out: it is for a prometheus metric with targetType AverageValue",
+        );
+        return 0.0;
+    }
+    match units::percent(written) {
+        Ok(spare) if (0.0..=0.9).contains(&spare) => spare,
+        _ => {
+            findings.add(field, written, "write a percentage from 0% to 90%");
+            USUAL
+        }
+    }
 }
 
 /// What starts a workload that rests without replicas: work that shows without them.

@@ -88,6 +88,7 @@ fn each_mistake_is_named_with_field_value_and_remedy() {
         (json!({"forecast": {"step": "10m"}}), "spec.forecast.step is 10m: write a duration from 1m to 5m"),
         (json!({"forecast": {"step": "often"}}), "spec.forecast.step is \"often\": not a duration"),
         (json!({"forecast": {"protection": "12%"}}), "spec.forecast.protection is 12%"),
+        (json!({"forecast": {"protection": "samecost"}}), "write SameCost, or a percentage"),
         (json!({"forecast": {"timeZone": "Mars/Olympus"}}), "spec.forecast.timeZone is \"Mars/Olympus\""),
         (json!({"paused": {"until": "soon"}}), "spec.paused.until is \"soon\""),
         (json!({"prometheus": {"address": "prom:9090"}}), "spec.prometheus.address is \"prom:9090\""),

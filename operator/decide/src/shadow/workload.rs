@@ -11,7 +11,7 @@ use crate::backlog::{Queue, at_work};
 use crate::descend::WayDown;
 use crate::history::ScaleEvent;
 use crate::normalize;
-use crate::peak_margin::PeakMargin;
+use crate::peaks::Peaks;
 use crate::policy::{BacklogPolicy, MetricKind, Policy};
 use crate::predictive::peak;
 use crate::reactive::{Surge, need};
@@ -92,7 +92,7 @@ impl Workload {
             held: Highest::within(ways[0].stabilization),
             ways,
             strategy,
-            sizing: Sizing::resolve(policy, &selected, &PeakMargin::default()),
+            sizing: Sizing::resolve(policy, &selected, &Peaks::default()),
             ahead,
             began: false,
             spec: 0,

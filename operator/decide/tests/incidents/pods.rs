@@ -111,7 +111,7 @@ fn google_subsetting_small_changes_are_batched() {
     );
     s.say("Load swings by a few per cent for half an hour");
     for i in 0..120u32 {
-        let value = 9_700.0 + 250.0 * (f64::from(i) / 5.0).sin();
+        let value = 8_730.0 + 225.0 * (f64::from(i) / 5.0).sin();
         let observation = s.seen(vec![s.load(value)]);
         s.decide(&observation);
     }

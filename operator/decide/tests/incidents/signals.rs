@@ -26,7 +26,7 @@ fn slack_2021_waiting_threads_look_idle_but_demand_is_what_counts() {
         health: Health::Unhealthy { what: "checkout fails: 12 % errors".to_owned() },
         ..s.seen(vec![s.load(900.0)])
     });
-    assert_eq!(s.spec, 21, "nothing was removed while unhealthy");
+    assert_eq!(s.spec, 20, "nothing was removed while unhealthy");
     s.say("The network is back, and so is the load");
     s.watch(3, |s| Observation {
         health: Health::Healthy { since: time::before(s.now, Duration::from_secs(30)) },
@@ -110,7 +110,11 @@ fn k8s_99394_one_missing_metric_of_two_blocks_the_way_down() {
         web(),
         10,
     );
-    s.policy.metrics.push(MetricPolicy { forecast: false, ..MetricPolicy::average("sessions", 50.0) });
+    s.policy.metrics.push(MetricPolicy {
+        forecast: false,
+        spare: 0.1,
+        ..MetricPolicy::average("sessions", 50.0)
+    });
     let both = |s: &Scene, requests: f64, sessions: Option<f64>| {
         let sessions = match sessions {
             Some(n) => MetricObservation::fresh("sessions", Reading::Fresh(Sample::new(s.now, n).unwrap())),
@@ -137,7 +141,11 @@ fn judoscale_a_future_sample_is_refused() {
         web(),
         10,
     );
-    s.policy.metrics.push(MetricPolicy { forecast: false, ..MetricPolicy::average("sessions", 50.0) });
+    s.policy.metrics.push(MetricPolicy {
+        forecast: false,
+        spare: 0.1,
+        ..MetricPolicy::average("sessions", 50.0)
+    });
     s.say("requests comes from a server whose clock is an hour ahead, sessions climbs");
     for i in 0..12 {
         let ahead = Sample::new(time::after(s.now, Duration::from_secs(3_600)), 10.0).unwrap();

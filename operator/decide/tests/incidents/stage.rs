@@ -117,9 +117,11 @@ impl Scene {
     }
 }
 
-/// Requests at 100 a second and replica, 2 to 40 replicas, no forecasts unless a scene brings one.
+/// Requests at 100 a second and replica of which a tenth is kept spare, 2 to 40 replicas, no forecasts unless a scene brings
+/// one.
 pub(crate) fn web() -> Policy {
     let mut policy = Policy::simple(2, 40, 100.0);
+    policy.metrics[0].spare = 0.1;
     "requests".clone_into(&mut policy.metrics[0].name);
     policy
 }
@@ -130,7 +132,7 @@ pub(crate) fn flat_forecast(now: Timestamp, low: f64, middle: f64, high: f64) ->
     Forecast::new(time::align(now, step), step, vec![0.01, 0.5, 0.99], rows, "seasonal").unwrap()
 }
 
-/// The forecast has beaten the naive ones here.
+/// The forecast was selected here.
 pub(crate) fn trusted() -> Selected {
-    Selected { strategy: Strategy::at_quantile(0.99), reason: StrategyReason::Accurate }
+    Selected { strategy: Strategy::at_quantile(0.99), reason: StrategyReason::SelectedByReplay }
 }

@@ -50,14 +50,7 @@ fn said(condition: &ConditionSnapshot) -> String {
 fn lost_trust(condition: &ConditionSnapshot) -> bool {
     matches!(
         condition.reason.as_str(),
-        "NotBetterThanNaive"
-            | "NoBetterThanNaive"
-            | "TooInaccurate"
-            | "Uncalibrated"
-            | "PoorCoverage"
-            | "LevelShift"
-            | "FollowsReplicas"
-            | "Stale"
+        "NotBetterThanNaive" | "TooInaccurate" | "Uncalibrated" | "LevelShift" | "FollowsReplicas" | "Stale"
     )
 }
 
@@ -187,7 +180,7 @@ mod tests {
         {
             assert_eq!(lost(reason), None, "{reason}");
         }
-        for reason in ["NoBetterThanNaive", "LevelShift", "Uncalibrated", "FollowsReplicas"] {
+        for reason in ["NotBetterThanNaive", "LevelShift", "Uncalibrated", "FollowsReplicas"] {
             assert_eq!(lost(reason), Some(format!("{reason} it is")));
         }
     }

@@ -91,7 +91,10 @@ fn named(source: &Value, more: &str, notes: &mut Vec<String>) -> Value {
         "prometheus": {"query": format!("sum({name}{braces})")},
         "target": value,
     });
-    if !average {
+    if average {
+        // The threshold holds its spare already.
+        metric["spare"] = "0%".into();
+    } else {
         metric["targetType"] = "Value".into();
     }
     metric

@@ -107,6 +107,7 @@ fn prometheus(name: &str, told: &Value, notes: &mut Vec<String>) -> Value {
         "name": metric_name(if name == "prometheus" { "load" } else { name }),
         "prometheus": {"query": told["query"]},
         "target": target,
+        "spare": "0%",
     })
 }
 

@@ -147,6 +147,7 @@ fn resource_metric(
         "name": resource,
         "prometheus": {"query": query},
         "target": format!("{}m", percent * 10),
+        "spare": "0%",
     }))
 }
 

@@ -1,5 +1,5 @@
-//! How far short bursts of a workload's load rise above its own mean: the margin that a reactive answer needs, learned
-//! in a few numbers.
+//! How far short bursts of a workload's load usually rise above its own mean, learned in a few numbers: what rises further is
+//! a surge.
 
 use std::time::Duration;
 
@@ -11,7 +11,6 @@ use series::time;
 const MEAN_SECONDS: f64 = 300.0;
 /// Readings between which nothing was read for longer than this say nothing about bursts.
 const LONGEST_GAP: Duration = Duration::from_secs(120);
-const QUANTILE: f64 = 0.95;
 /// The usual large burst is the one that this share of all readings stays below: a quarter of an hour a day is above it.
 const LARGE_QUANTILE: f64 = 0.99;
 /// Multiples of it that are still usual: what was seen of a load is not all that it does, and a strategy that was simulated
@@ -19,38 +18,29 @@ const LARGE_QUANTILE: f64 = 0.99;
 const STILL_USUAL: f64 = 2.0;
 /// Step of its estimate: an hour without a burst lowers it by two and a half percent of the mean.
 const LARGE_STEP: f64 = 0.01;
-/// Step of the quantile estimate per reading; an hour of readings moves it by at most about its own range.
-const STEP: f64 = 0.01;
 
-/// A running 95 % quantile of "load over its five-minute mean, minus one", and that mean.
+/// A running 99 % quantile of "load over its five-minute mean, minus one", and that mean.
 ///
-/// The quantile follows Robbins and Monro (1951): it rises by `step * 0.95` when a burst exceeds it and falls by
-/// `step * 0.05` when not, so it settles where 5 % exceed it.
+/// The quantile follows Robbins and Monro (1951): it rises by `step * 0.99` when a burst exceeds it and falls by
+/// `step * 0.01` when not, so it settles where 1 % exceed it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct PeakMargin {
+pub struct Peaks {
     /// The slow mean; `None` before the first reading.
     pub mean: Option<f64>,
     /// The last reading and when it was taken in.
     pub last: Option<(Timestamp, f64)>,
-    /// The estimate, as a share of the mean.
-    pub estimate: f64,
-    /// The 99 % quantile of the same: a burst that is large, and usual.
+    /// The estimate, as a share of the mean: a burst that is large, and usual.
     pub large: f64,
 }
 
-impl Default for PeakMargin {
+impl Default for Peaks {
     fn default() -> Self {
-        Self { mean: None, last: None, estimate: 0.10, large: 0.10 }
+        Self { mean: None, last: None, large: 0.10 }
     }
 }
 
-impl PeakMargin {
-    /// The margin for bursts as a share of load: 0.05 to 0.6.
-    pub fn margin(&self) -> f64 {
-        self.estimate.clamp(0.05, 0.6)
-    }
-
+impl Peaks {
     /// A load up to this many times its mean is usual here.
     pub(crate) fn usual(&self) -> f64 {
         1.0 + STILL_USUAL * self.large
@@ -68,8 +58,6 @@ impl PeakMargin {
         };
         if gap.is_some_and(|gap| gap > Duration::ZERO && gap <= LONGEST_GAP) && mean > 0.0 {
             let burst = value / mean - 1.0;
-            self.estimate += STEP * if burst > self.estimate { QUANTILE } else { QUANTILE - 1.0 };
-            self.estimate = self.estimate.clamp(0.0, 1.0);
             self.large += LARGE_STEP * if burst > self.large { LARGE_QUANTILE } else { LARGE_QUANTILE - 1.0 };
             self.large = self.large.clamp(0.0, 4.0);
         }
@@ -83,24 +71,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_steady_load_needs_the_least_margin_and_a_bursty_one_more() {
-        let feed = |value: &dyn Fn(i64) -> f64| {
-            let mut burst = PeakMargin::default();
-            for i in 0..4_000 {
-                burst.observe(Timestamp::from_second(i * 15).unwrap(), value(i), None);
-            }
-            burst.margin()
-        };
-        assert_eq!(feed(&|_| 100.0), 0.05);
-        // A tenth of the readings is 40 % higher, so the 95 % quantile lies among them.
-        let bursty = feed(&|i| if i % 10 == 0 { 140.0 } else { 100.0 });
-        assert!((0.25..0.45).contains(&bursty), "{bursty}");
-    }
-
-    #[test]
     fn what_happens_every_hour_is_a_large_burst_and_a_usual_one() {
         let large = |value: &dyn Fn(i64) -> f64| {
-            let mut burst = PeakMargin::default();
+            let mut burst = Peaks::default();
             for i in 0..4_000 {
                 burst.observe(Timestamp::from_second(i * 15).unwrap(), value(i), None);
             }
