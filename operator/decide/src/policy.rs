@@ -456,6 +456,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_protection_reads_as_it_is_written() {
+        let words = [Protection::Share(0.99), Protection::Share(0.999), Protection::SameCost];
+        assert_eq!(words.map(|p| p.to_string()), ["99%", "99.9%", "SameCost"]);
+    }
+
+    #[test]
     fn a_simple_policy_is_possible() {
         assert_eq!(Policy::simple(1, 10, 200.0).check(), Ok(()));
     }

@@ -144,6 +144,7 @@ impl Selection {
             _ => {
                 let reason =
                     if off { StrategyReason::ForecastOff } else { StrategyReason::InsufficientHistory };
+                // Window and tolerance are those of the policy's own `behavior`.
                 let headroom = policy.usual_headroom();
                 Selected { strategy: Strategy { headroom, ..Strategy::REACTIVE }, reason }
             }

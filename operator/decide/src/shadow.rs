@@ -4,8 +4,7 @@
 //! [`Tally`] for each strategy goes out. Sizing and the way down are the decision's own ([`Sizing`], [`crate::WayDown`]); a test
 //! holds both against each other, tick by tick.
 //!
-//! Not simulated: pods that crash, budgets of the fleet, calendars, and the error budget's correction of the quantile
-//! ([`crate::QuantileController`]), which only ever adds caution to what is selected here.
+//! Not simulated: pods that crash, budgets of the fleet, and calendars.
 
 mod workload;
 

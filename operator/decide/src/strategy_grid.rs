@@ -12,9 +12,9 @@ const CALM: [f64; 8] = [1.0, 1.08, 1.17, 1.3, 1.5, 1.8, 2.3, 2.7];
 
 /// The strategies worth trying for a policy: an HPA's from 37 % to 100 % of what a replica carries, with its tolerance;
 /// the load of now with its climb carried on; the same held for long; the forecast at several quantiles and margins, as it
-/// is, moved to the load of now, and with a tolerance as well. Fewer are better: a week of evidence finds the best of many by luck. What each family
-/// is worth is shown by `lab --select --leave-out` (`docs/guide/backtest.md`). Where only queues decide, the choice is
-/// whether their arrivals' forecast counts, and at which quantile.
+/// is, moved to the load of now, and with a tolerance as well. Fewer are better: a week of evidence finds the best of many
+/// by luck. What each family is worth is shown by `lab --select --leave-out` (`docs/guide/backtest.md`). Where only queues
+/// decide, the choice is whether their arrivals' forecast counts, and at which quantile.
 pub fn strategy_grid(policy: &Policy) -> Vec<Strategy> {
     if policy.metrics.iter().all(|m| matches!(m.kind, MetricKind::Backlog(_))) {
         return for_queues();

@@ -150,7 +150,6 @@ proptest! {
         index in 0usize..1_000,
         max in proptest::prelude::prop_oneof![Just(1_000u32), 25u32..60],
     ) {
-        // A budget that can't be burnt: the correction of the quantile isn't simulated.
         let mut policy = Policy { protection: decide::Protection::Share(0.5), ..Policy::simple(1, max, PER_REPLICA) };
         policy.behavior = ruled.then(Behavior::default);
         let grid = strategy_grid(&policy);

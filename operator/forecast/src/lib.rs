@@ -53,10 +53,10 @@
 //!
 //! # Cost
 //!
-//! With two weeks at five minutes and one hour ahead: 12 to 18 microseconds a slot, 10 ms a refit, 50 ms every fourth.
+//! With two weeks at five minutes and one hour ahead: 16 microseconds a slot, 8 ms a refit.
 //! Time and memory depend on [`Settings::history`], not on how long it has been running. Measure with `cargo bench -p forecast`; accuracy with the
 //! `evaluate` example.
-//!
+
 mod accuracy;
 mod analog;
 mod blend;

@@ -62,7 +62,11 @@ pub(crate) fn args() -> Result<Args, Failure> {
 
 /// `SameCost`, or a share of the time.
 fn protection(text: &str) -> Result<Protection, std::num::ParseFloatError> {
-    if text == "SameCost" { Ok(Protection::SameCost) } else { text.parse().map(Protection::Share) }
+    if text == Protection::SameCost.to_string() {
+        Ok(Protection::SameCost)
+    } else {
+        text.parse().map(Protection::Share)
+    }
 }
 
 /// The family to leave out where everything is wanted.

@@ -3,11 +3,12 @@
 //! same days.
 
 use backtest::{Point, cost_at};
-use decide::{Strategy, Tally};
+use decide::Tally;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 use crate::baselines::LEAST;
+use crate::selection::{geometric_mean, score};
 
 /// How often days are drawn.
 const DRAWS: usize = 200;
@@ -22,11 +23,7 @@ pub(crate) struct Day {
 pub(crate) fn interval(series: &[&[Day]]) -> Option<(f64, f64)> {
     let mut rng = SmallRng::seed_from_u64(1);
     let mut draws: Vec<f64> = (0..DRAWS)
-        .map(|_| {
-            let logs: Vec<f64> =
-                series.iter().filter_map(|days| ratio(&drawn(&mut rng, days))).map(f64::ln).collect();
-            (logs.iter().sum::<f64>() / logs.len().max(1) as f64).exp()
-        })
+        .map(|_| geometric_mean(series.iter().filter_map(|days| ratio(&drawn(&mut rng, days)))))
         .collect();
     draws.sort_by(f64::total_cmp);
     Some((*draws.get(DRAWS / 20)?, *draws.get(DRAWS - 1 - DRAWS / 20)?))
@@ -38,18 +35,10 @@ fn drawn<'a>(rng: &mut SmallRng, days: &'a [Day]) -> Vec<&'a Day> {
 
 /// Replicas over those of the HPA that is short as long.
 fn ratio(days: &[&Day]) -> Option<f64> {
-    let of = |part: &dyn Fn(&Day) -> Option<Tally>| {
-        days.iter()
-            .filter_map(|day| part(day))
-            .collect::<Vec<_>>()
-            .iter()
-            .sum::<Tally>()
-            .score(Strategy::REACTIVE)
-    };
-    let ours = of(&|day| Some(day.ours))?;
+    let ours = score(&days.iter().map(|day| day.ours).collect::<Vec<_>>())?;
     let hpas = days.iter().map(|day| day.hpas.len()).min()?;
     let points: Vec<Point> = (0..hpas)
-        .filter_map(|i| of(&|day| day.hpas.get(i).copied()))
+        .filter_map(|i| score(&days.iter().map(|day| day.hpas[i]).collect::<Vec<_>>()))
         .map(|s| Point { name: String::new(), violation: s.violation, replica_hours: s.replicas })
         .collect();
     Some(ours.replicas / cost_at(&points, ours.violation, LEAST)?)

@@ -8,7 +8,7 @@ use decide::{Protection, SelectionRule};
 use rayon::prelude::*;
 
 use crate::args::Args;
-use crate::selection::{Outcome, Played, outcome};
+use crate::selection::{Outcome, Played, geometric_mean, outcome};
 
 /// A rule's outcomes, one for each scene.
 type Row = Vec<Option<Outcome>>;
@@ -56,14 +56,13 @@ fn family<'a>(played: &'a Played<'_>) -> &'a str {
     name.split_once('_').map_or(name, |(family, _)| family)
 }
 
-/// Which rule is best where `wanted` says so: by the mean logarithm of replica-hours over the HPA tuned in hindsight.
+/// Which rule is best where `wanted` says so: by the geometric mean of replica-hours over the HPA tuned in hindsight.
 fn best(played: &[Played<'_>], rows: &[Row], wanted: impl Fn(&Played<'_>) -> bool) -> usize {
     let worth = |row: &Row| {
         let of = |(p, o): (&Played<'_>, &Option<Outcome>)| {
-            o.as_ref().filter(|_| wanted(p)).map(|o| o.over_tuned_hpa.ln())
+            o.as_ref().filter(|_| wanted(p)).map(|o| o.over_tuned_hpa)
         };
-        let all: Vec<f64> = played.iter().zip(row).filter_map(of).collect();
-        all.iter().sum::<f64>() / all.len().max(1) as f64
+        geometric_mean(played.iter().zip(row).filter_map(of))
     };
     (0..rows.len()).min_by(|a, b| worth(&rows[*a]).total_cmp(&worth(&rows[*b]))).unwrap_or(0)
 }
@@ -99,8 +98,7 @@ fn report(args: &Args, played: &[Played<'_>], protection: Protection, rules: &[S
 
 fn summary<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> String {
     let all: Vec<&Outcome> = outcomes.collect();
-    let n = all.len().max(1) as f64;
-    let mean = |of: fn(&Outcome) -> f64| (all.iter().map(|o| of(o).ln()).sum::<f64>() / n).exp();
+    let mean = |of: fn(&Outcome) -> f64| geometric_mean(all.iter().copied().map(of));
     format!(
         "{:>3} series, R/HPA* {:.3} (worst {:.3}), against HPA 70 %: broken {:.2}, hours {:.3}, changes {:.2}; dominated {}",
         all.len(),

@@ -1,7 +1,9 @@
 //! What a workload's own replay foresaw, beside what the days after brought: whoever reads a status believes that number.
 
 use autoscaler::Simulation;
-use decide::{Evidence, Policy, Protection, Range, Selection, Strategy, Tally, is_usual_hpa};
+use decide::{Evidence, Policy, Protection, Range, Selection, Tally, is_usual_hpa};
+
+use crate::selection::{day, score};
 
 /// The least that has to come after, in days.
 const LEAST_DAYS: usize = 3;
@@ -29,15 +31,11 @@ pub(crate) fn foreseen(simulations: &[Simulation], policy: &Policy) -> Option<Fo
             told = selection.evidence;
         } else {
             let strategy = selection.selected?.strategy;
-            let day = |wanted: &dyn Fn(&Strategy) -> bool| {
-                pair[1].strategies.iter().find(|s| wanted(&s.strategy))?.days.last().copied()
-            };
-            came.push(day(&|s| *s == strategy)?);
-            usual.push(day(&|s| is_usual_hpa(policy, s))?);
+            came.push(day(&pair[1], |s| *s == strategy)?);
+            usual.push(day(&pair[1], |s| is_usual_hpa(policy, s))?);
         }
     }
     let (told, days) = (told?, came.len());
-    let score = |days: &[Tally]| days.iter().sum::<Tally>().score(Strategy::REACTIVE);
     let (came, usual) = (score(&came).filter(|_| days >= LEAST_DAYS)?, score(&usual)?);
     let cost = came.replicas / usual.replicas;
     let within = |range: Option<Range>, value: f64| range.is_some_and(|r| (r.low..=r.high).contains(&value));

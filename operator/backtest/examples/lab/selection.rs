@@ -73,6 +73,14 @@ pub(crate) fn tell(args: &Args, scenes: &[Scene]) {
     );
     for startup in &args.startups {
         let here: Vec<&Played<'_>> = played.iter().filter(|p| p.scene.startup == *startup).collect();
+        for protection in &args.protections {
+            let of = |p: &&Played<'_>| {
+                let policy = Policy { protection: *protection, ..p.scene.setup.policy.clone() };
+                foreseen(&p.simulations, &policy)
+            };
+            let found: Vec<_> = here.iter().filter_map(of).collect();
+            println!("{}", foreseen::line(*startup, *protection, &found));
+        }
         for family in &args.left_out {
             let of = |protection: &Protection| -> Vec<Outcome> {
                 here.par_iter()
@@ -82,14 +90,6 @@ pub(crate) fn tell(args: &Args, scenes: &[Scene]) {
             let all: Vec<Vec<Outcome>> = args.protections.iter().map(of).collect();
             for (protection, outcomes) in args.protections.iter().zip(&all) {
                 line(*startup, *protection, family, outcomes);
-            }
-            for protection in &args.protections {
-                let of = |p: &&Played<'_>| {
-                    let policy = Policy { protection: *protection, ..p.scene.setup.policy.clone() };
-                    foreseen(&p.simulations, &policy)
-                };
-                let found: Vec<_> = here.iter().filter_map(of).collect();
-                println!("{}", foreseen::line(*startup, *protection, &found));
             }
             if args.protections.len() > 1 {
                 println!("{:<10} at the cost of the HPA at 70 %: broken {:.2}", "", at_equal_cost(&all));
@@ -110,18 +110,21 @@ fn at_equal_cost(all: &[Vec<Outcome>]) -> f64 {
         };
         let points: Vec<Point> = outcomes.iter().map(point).collect();
         let usual = outcomes.first()?.violation_of_hpa70.max(LEAST);
-        Some((violation_at(&points, 1.0, LEAST)? / usual).ln())
+        Some(violation_at(&points, 1.0, LEAST)? / usual)
     };
-    let found: Vec<f64> = (0..series).filter_map(of).collect();
-    (found.iter().sum::<f64>() / found.len() as f64).exp()
+    geometric_mean((0..series).filter_map(of))
+}
+
+/// The geometric mean; NaN of nothing.
+pub(crate) fn geometric_mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, n) = values.fold((0.0, 0.0), |(sum, n), value| (sum + value.ln(), n + 1.0));
+    (sum / n).exp()
 }
 
 fn line(startup: u64, protection: Protection, family: &Family, outcomes: &[Outcome]) {
     let days: Vec<&[Day]> = outcomes.iter().map(|o| o.days.as_slice()).collect();
     let sure = interval(&days).map_or_else(String::new, |(low, high)| format!("{low:.3} to {high:.3}"));
-    let mean = |of: fn(&Outcome) -> f64| {
-        (outcomes.iter().map(|o| of(o).ln()).sum::<f64>() / outcomes.len() as f64).exp()
-    };
+    let mean = |of: fn(&Outcome) -> f64| geometric_mean(outcomes.iter().map(of));
     // Without a promised share of the time, what counts is to be short no longer than the HPA at 70 %.
     let allowed = |o: &Outcome| match protection {
         Protection::Share(share) => 1.0 - share,
@@ -210,10 +213,11 @@ pub(crate) fn outcome(
 }
 
 /// What the newest day of a simulation says of a strategy.
-fn day(simulation: &Simulation, wanted: impl Fn(&Strategy) -> bool) -> Option<Tally> {
+pub(crate) fn day(simulation: &Simulation, wanted: impl Fn(&Strategy) -> bool) -> Option<Tally> {
     simulation.strategies.iter().find(|s| wanted(&s.strategy))?.days.last().copied()
 }
 
-fn score(days: &[Tally]) -> Option<Score> {
+/// Days together.
+pub(crate) fn score(days: &[Tally]) -> Option<Score> {
     days.iter().sum::<Tally>().score(Strategy::REACTIVE)
 }

@@ -49,7 +49,7 @@ pub(crate) struct Args {
     /// Series to leave out.
     #[arg(long, value_delimiter = ',')]
     exclude: Vec<String>,
-    /// Members of the blend to leave out together, as in `mstl,fourier`: what they are worth is what the others lose
+    /// Members of the blend to leave out together, as in `analog,fourier`: what they are worth is what the others lose
     /// without them.
     #[arg(long, value_delimiter = ',')]
     leave_out: Vec<String>,
