@@ -4,7 +4,9 @@
 use decide::Protection;
 use serde::Serialize;
 
-use crate::row::{Row, USUAL_HPA};
+use crate::compare::Comparison;
+use crate::reference::Reference;
+use crate::row::Row;
 
 /// A recommendation with its reasons.
 #[derive(Clone, Debug, Serialize)]
@@ -15,9 +17,9 @@ pub struct Advice {
     pub protection: String,
     /// Whether the forecast should take part here.
     pub trust_forecast: bool,
-    /// Replica-hours saved a month against the usual HPA at 70 %; below zero where Foresail takes more.
+    /// Replica-hours saved a month against the [reference](Comparison::reference); below zero where Foresail takes more.
     pub saved_hours_a_month: f64,
-    /// Seconds of broken promise spared a month against that HPA.
+    /// Seconds of broken promise spared a month against it.
     pub spared_seconds_a_month: f64,
     /// The reasons, one sentence each.
     pub because: Vec<String>,
@@ -25,12 +27,12 @@ pub struct Advice {
 
 const MONTH_DAYS: f64 = 30.4;
 
-/// The advice for a comparison over so many `days`, whose policy has this protection. `variants` are runs at other
-/// protections, and without forecasts.
-pub(crate) fn advise(rows: &[Row], variants: &[Row], days: f64, protection: Protection) -> Option<Advice> {
+/// The advice for a comparison whose policy has this protection.
+pub(crate) fn advise(comparison: &Comparison, protection: Protection) -> Option<Advice> {
+    let Comparison { rows, variants, reference, .. } = comparison;
     let ours = rows.first()?;
-    let hpa = rows.iter().find(|row| row.name == USUAL_HPA)?;
-    let a_month = MONTH_DAYS / days.max(0.1);
+    let hpa = comparison.row(&reference.row)?;
+    let a_month = MONTH_DAYS / comparison.days.max(0.1);
     let saved = (hpa.score.replica_hours - ours.score.replica_hours) * a_month;
     let spared = (hpa.score.violation_seconds - ours.score.violation_seconds) * a_month;
     let mut because = Vec::new();
@@ -43,7 +45,7 @@ pub(crate) fn advise(rows: &[Row], variants: &[Row], days: f64, protection: Prot
     because.push(reason);
     let (chosen, reason) = match protection {
         Protection::Share(share) => choose(variants, ours, share),
-        Protection::SameCost => (protection, at_same_cost(ours, hpa)),
+        Protection::SameCost => (protection, at_same_cost(ours, hpa, reference)),
     };
     because.push(reason);
     let kept = ours.score.violation_percent <= allowed;
@@ -59,7 +61,7 @@ pub(crate) fn advise(rows: &[Row], variants: &[Row], days: f64, protection: Prot
             "an HPA tuned in hindsight to break the promise as long costs {:.0} % more",
             (tuned.recip() - 1.0).abs() * 100.0
         ),
-        _ if !safe => "the promise was broken longer than it says, and longer than by the HPA at 70 %".to_owned(),
+        _ if !safe => format!("the promise was broken longer than it says, and longer than by {}", reference.words),
         _ if better => format!(
             "an HPA tuned in hindsight to break the promise as long costs {:.0} % less",
             (1.0 - tuned.recip()).abs() * 100.0
@@ -76,12 +78,13 @@ pub(crate) fn advise(rows: &[Row], variants: &[Row], days: f64, protection: Prot
     })
 }
 
-fn at_same_cost(ours: &Row, hpa: &Row) -> String {
+fn at_same_cost(ours: &Row, hpa: &Row, reference: &Reference) -> String {
     let hours = ours.score.replica_hours / hpa.score.replica_hours - 1.0;
     format!(
-        "for {:.1} % {} replica-hours than the HPA at 70 % there were too few for {} instead of {}",
+        "for {:.1} % {} replica-hours than {} there were too few for {} instead of {}",
         hours.abs() * 100.0,
         if hours > 0.0 { "more" } else { "fewer" },
+        reference.words,
         duration(ours.score.violation_seconds),
         duration(hpa.score.violation_seconds),
     )

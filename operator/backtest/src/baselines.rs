@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::baseline::{Clairvoyant, Cron, Keda, Kpa, LastValue, LastWeek, Phpa, Static};
-use crate::hpa::{Behavior, Hpa, Metric};
+use crate::baseline::{Clairvoyant, Cron, Keda, KedaSpec, Kpa, LastValue, LastWeek, Phpa, Static};
+use crate::hpa::{Behavior, Hpa, HpaSpec, Metric};
 use crate::load::Load;
 use crate::scaler::Scaler;
 use crate::world::World;
@@ -26,6 +26,8 @@ pub enum Kind {
     Hpa,
     /// A KEDA trigger on the load, one of the sweep.
     Keda,
+    /// The autoscaler that runs today.
+    Existing,
     /// Another baseline.
     Baseline,
     /// One that knows the future.
@@ -117,13 +119,14 @@ impl Contender {
     pub fn scaler(self, load: &Load, world: &World) -> Box<dyn Scaler> {
         let (min, max) = (world.min_replicas.max(1), world.max_replicas);
         let of_capacity = |u: u32| world.capacity * f64::from(u) / 100.0;
+        let hpa = |u: u32| HpaSpec::on(Metric::Utilization(u), min, max);
         let lead = lead(world);
         match self {
-            Self::Hpa(u) => Box::new(Hpa::new(Metric::Utilization(u), None, min, max)),
+            Self::Hpa(u) => Box::new(Hpa::new(hpa(u))),
             Self::HpaWithBehavior(u) => {
-                Box::new(Hpa::new(Metric::Utilization(u), Some(Behavior::default()), min, max))
+                Box::new(Hpa::new(HpaSpec { behavior: Some(Behavior::default()), ..hpa(u) }))
             }
-            Self::Keda(u) => Box::new(Keda::new(of_capacity(u), world.min_replicas, max)),
+            Self::Keda(u) => Box::new(Keda::new(KedaSpec::on(of_capacity(u), world.min_replicas, max))),
             Self::Phpa(u) => Box::new(Phpa::new(u, min, max)),
             Self::Knative(u) => Box::new(Kpa::new(of_capacity(u))),
             Self::Cron => Box::new(Cron::refreshed(load, world.per_replica())),

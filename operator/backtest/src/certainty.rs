@@ -11,9 +11,9 @@ const DAY: usize = 86_400 / WINDOW;
 /// What is to be expected of as many days again, in nine cases of ten.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Certainty {
-    /// Serving replicas over the usual HPA's, less one: -0.03 is 3 % fewer.
+    /// Serving replicas over the reference's, less one: -0.03 is 3 % fewer.
     pub replicas: Range,
-    /// Seconds a day with too few replicas, less the usual HPA's.
+    /// Seconds a day with too few replicas, less the reference's.
     pub seconds_a_day: Range,
 }
 

@@ -1,5 +1,6 @@
 //! One workload's recording, Foresail and everybody else: who would have broken the promise how long, at what cost.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +22,9 @@ use crate::foresail::Foresail;
 use crate::frontier::{Point, cost_at, dominating};
 use crate::load::{Load, LoadError, Shape};
 use crate::oracle::Oracle;
+use crate::reference::{Existing, Reference};
 use crate::replay::{Outcome, Tick, WINDOW, needs, replay, replay_recorded};
-use crate::row::{FORESAIL, Row, USUAL_HPA};
+use crate::row::{FORESAIL, Row};
 use crate::scaler::Scaler;
 use crate::score::score;
 use crate::telemetry::Observer;
@@ -38,8 +40,13 @@ pub struct Setup {
     pub world: World,
     /// How the load is forecast.
     pub forecast: Settings,
+    /// What one replica carries of each metric, where that isn't the metric's target: an autoscaler's own target says where it
+    /// aims, not what breaks. Empty where the targets say it.
+    pub carried: Vec<f64>,
     /// Who takes part besides Foresail.
     pub contenders: Vec<Contender>,
+    /// The autoscaler that runs today, which Foresail is held against; without one, it is the policy's usual HPA.
+    pub existing: Option<Existing>,
     /// How much is scored, at most.
     pub scored: Duration,
     /// How much history before that is known, at most.
@@ -79,8 +86,10 @@ impl Setup {
         Self {
             forecast: forecast_settings(policy.lead_time, &[]),
             policy,
+            carried: Vec::new(),
             world,
             contenders: Contender::all(),
+            existing: None,
             scored: Duration::from_secs(14 * 86_400),
             warm_up: Duration::from_secs(14 * 86_400),
             peak_replicas: None,
@@ -91,6 +100,38 @@ impl Setup {
         }
     }
 
+    /// With what one replica carries of each of the policy's metrics, where that isn't the metric's target.
+    pub fn carrying(mut self, carried: Vec<f64>) -> Self {
+        if let Some(first) = carried.first() {
+            self.world.capacity = first / PROMISE;
+        }
+        self.carried = carried;
+        self
+    }
+
+    /// The usual HPA's target, in percent of what saturates a replica: it keeps what the policy keeps spare below what a
+    /// replica carries.
+    fn usual_percent(&self) -> u32 {
+        let aim =
+            self.policy.metrics.first().map_or(1.0, |metric| metric.target) / self.policy.usual_headroom();
+        (100.0 * aim / self.world.capacity).round().clamp(1.0, 100.0) as u32
+    }
+
+    /// What Foresail is held against.
+    pub fn reference(&self) -> Reference {
+        match &self.existing {
+            Some(existing) => Reference::existing(existing),
+            None => Reference::usual(self.usual_percent()),
+        }
+    }
+
+    /// Everybody who takes part besides Foresail.
+    fn everybody(&self) -> Vec<Contender> {
+        let usual = Contender::Hpa(self.usual_percent());
+        let missing = self.existing.is_none() && !self.contenders.contains(&usual);
+        self.contenders.iter().copied().chain(missing.then_some(usual)).collect()
+    }
+
     /// The load of the comparison.
     pub fn load(&self, recording: &Series) -> Result<Load, LoadError> {
         Load::new(recording, &self.shape())
@@ -99,7 +140,8 @@ impl Setup {
     /// The load of a policy with several metrics: a recording of each, in the policy's order.
     pub fn load_of_metrics(&self, recordings: &[Series]) -> Result<Load, LoadError> {
         let targets = self.policy.metrics.iter().map(|metric| metric.target);
-        let recordings: Vec<(Series, f64)> = recordings.iter().cloned().zip(targets).collect();
+        let carried = if self.carried.is_empty() { targets.collect() } else { self.carried.clone() };
+        let recordings: Vec<(Series, f64)> = recordings.iter().cloned().zip(carried).collect();
         Load::of_metrics(&recordings, &self.shape())
     }
 
@@ -154,15 +196,17 @@ pub struct Comparison {
     pub oracle_hours: f64,
     /// Replica-hours of the oracle that breaks it one thousandth of the time.
     pub oracle_hours_at_tenth_percent: f64,
+    /// What Foresail is held against.
+    pub reference: Reference,
     /// Foresail first, then the others in the order of the line-up.
     pub rows: Vec<Row>,
     /// Foresail without forecasts and at other protections, if that was asked for.
     pub variants: Vec<Row>,
     /// What to do about it.
     pub advice: Option<Advice>,
-    /// How sure the difference to the usual HPA is; `None` for less than two days.
+    /// How sure the difference to the reference is; `None` for less than two days.
     pub certainty: Option<Certainty>,
-    /// Where Foresail and the usual HPA differed most.
+    /// Where Foresail and the reference differed most.
     pub moments: Vec<Moment>,
     /// Load and replicas over time, for charts.
     #[serde(skip)]
@@ -190,6 +234,7 @@ pub type Progress<'a> = &'a (dyn Fn(&str) + Sync);
 struct Job<'a> {
     name: String,
     kind: Kind,
+    world: Cow<'a, World>,
     scaler: Box<dyn Fn() -> Box<dyn Scaler> + Send + Sync + 'a>,
 }
 
@@ -202,10 +247,11 @@ pub fn compare(
 ) -> Comparison {
     let oracle = oracle(setup, load);
     let jobs = jobs(setup, load, forecasts);
+    let reference = setup.reference();
     let runs: Vec<(Row, Option<Outcome>)> = jobs
         .par_iter()
         .map(|job| {
-            let outcome = replay(load, &setup.world, &mut *(job.scaler)());
+            let outcome = replay(load, &job.world, &mut *(job.scaler)());
             progress(&job.name);
             let row = Row {
                 name: job.name.clone(),
@@ -214,17 +260,18 @@ pub fn compare(
                 over_tuned_hpa: None,
                 dominated_by: None,
             };
-            let kept = matches!(job.name.as_str(), FORESAIL | USUAL_HPA);
+            let kept = job.name == FORESAIL || job.name == reference.row;
             (row, kept.then_some(outcome))
         })
         .collect();
-    assemble(setup, load, forecasts, &oracle, runs)
+    assemble(setup, load, forecasts, &oracle, (reference, runs))
 }
 
 /// The names of all runs of a comparison, in order: as many as [`Progress`] will be called.
 pub fn names(setup: &Setup) -> Vec<String> {
     let mut names = vec![FORESAIL.to_owned()];
-    names.extend(setup.contenders.iter().map(|c| c.name()));
+    names.extend(setup.existing.iter().map(|existing| existing.name.clone()));
+    names.extend(setup.everybody().into_iter().map(Contender::name));
     names.extend(variants(setup).into_iter().map(|(name, _)| name));
     names
 }
@@ -232,7 +279,7 @@ pub fn names(setup: &Setup) -> Vec<String> {
 /// Replays every run once more, one after the other, and hands out each decision.
 pub fn record(setup: &Setup, load: &Load, forecasts: &[Arc<Prepared>], recorder: &mut dyn FnMut(Tick)) {
     for job in jobs(setup, load, forecasts) {
-        replay_recorded(load, &setup.world, &mut *(job.scaler)(), &job.name, recorder);
+        replay_recorded(load, &job.world, &mut *(job.scaler)(), &job.name, recorder);
     }
 }
 
@@ -247,17 +294,27 @@ fn jobs<'a>(setup: &'a Setup, load: &'a Load, forecasts: &'a [Arc<Prepared>]) ->
         Box::new(Foresail::new(load, policy, &setup.forecast, forecasts, &setup.world))
     };
     let policy = setup.policy.clone();
+    let world = || Cow::Borrowed(&setup.world);
     let mut jobs = vec![Job {
         name: FORESAIL.to_owned(),
         kind: Kind::Foresail,
+        world: world(),
         scaler: Box::new(move || ours(policy.clone())),
     }];
     for (name, policy) in variants(setup) {
-        jobs.push(Job { name, kind: Kind::Variant, scaler: Box::new(move || ours(policy.clone())) });
+        let scaler = Box::new(move || ours(policy.clone()));
+        jobs.push(Job { name, kind: Kind::Variant, world: world(), scaler });
     }
-    jobs.extend(setup.contenders.iter().map(|contender| Job {
+    jobs.extend(setup.existing.iter().map(|existing| Job {
+        name: existing.name.clone(),
+        kind: Kind::Existing,
+        world: Cow::Owned(existing.world(&setup.world)),
+        scaler: Box::new(|| existing.scaler()),
+    }));
+    jobs.extend(setup.everybody().into_iter().map(|contender| Job {
         name: contender.name(),
         kind: contender.kind(),
+        world: world(),
         scaler: Box::new(move || contender.scaler(load, &setup.world)),
     }));
     jobs
@@ -290,7 +347,7 @@ fn assemble(
     load: &Load,
     forecasts: &[Arc<Prepared>],
     oracle: &Oracle,
-    runs: Vec<(Row, Option<Outcome>)>,
+    (reference, runs): (Reference, Vec<(Row, Option<Outcome>)>),
 ) -> Comparison {
     let mut outcomes = Vec::new();
     let mut rows = Vec::new();
@@ -303,9 +360,9 @@ fn assemble(
     }
     relate(&mut rows, &mut variants, oracle);
     let outcome = |name: &str| outcomes.iter().find(|(n, _)| n == name).map(|(_, o)| o);
-    let curves = Curves::new(load, outcome(FORESAIL), outcome(USUAL_HPA));
-    let both = outcome(FORESAIL).zip(outcome(USUAL_HPA));
-    let moments = both.map_or_else(Vec::new, |(ours, hpa)| moments(load, ours, hpa));
+    let curves = Curves::new(load, outcome(FORESAIL), outcome(&reference.row));
+    let both = outcome(FORESAIL).zip(outcome(&reference.row));
+    let moments = both.map_or_else(Vec::new, |(ours, hpa)| moments(load, ours, hpa, &reference.words));
     let scored = outcome(FORESAIL).map_or(0, |o| o.need.iter().filter(|n| **n > 0).count());
     let forecast =
         forecasts.first().and_then(|f| f.last()).map_or_else(String::new, |state| match &state.forecast {
@@ -321,6 +378,7 @@ fn assemble(
         per_replica: setup.world.per_replica(),
         oracle_hours: oracle.without_violation().pod_seconds / 3_600.0,
         oracle_hours_at_tenth_percent: oracle.within(0.001).pod_seconds / 3_600.0,
+        reference,
         rows,
         variants,
         advice: None,
@@ -329,8 +387,7 @@ fn assemble(
         curves,
         forecast,
     };
-    comparison.advice =
-        advise(&comparison.rows, &comparison.variants, comparison.days, setup.policy.protection);
+    comparison.advice = advise(&comparison, setup.policy.protection);
     comparison
 }
 

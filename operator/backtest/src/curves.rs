@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::load::{Load, RUN_IN};
 use crate::replay::{Outcome, WINDOW};
+use crate::row::FORESAIL;
 
 /// Windows in one point of a curve: a minute.
 const PER_POINT: usize = 60 / WINDOW;
@@ -22,9 +23,9 @@ pub struct Curves {
     pub need: Vec<f32>,
     /// Fewest serving replicas of the minute: Foresail's.
     pub ours: Vec<f32>,
-    /// The usual HPA's.
+    /// The reference's.
     pub hpa: Vec<f32>,
-    /// Whether the promise was broken in the minute: by Foresail, by the HPA.
+    /// Whether the promise was broken in the minute: by Foresail, by the reference.
     pub broken: Vec<(bool, bool)>,
 }
 
@@ -36,7 +37,7 @@ pub struct Moment {
     /// When it ends.
     pub to: Timestamp,
     /// Who broke the promise in it.
-    pub broken_by: &'static str,
+    pub broken_by: String,
     /// For how many seconds.
     pub seconds: f64,
     /// The largest shortfall of replicas.
@@ -68,15 +69,15 @@ impl Curves {
 
 /// The stretches in which one of two runs was broken for longer than the other, a dozen at most, the largest difference
 /// first. Broken windows less than ten minutes apart are one stretch.
-pub(crate) fn moments(load: &Load, ours: &Outcome, hpa: &Outcome) -> Vec<Moment> {
-    let mut all = stretches(load, ours, hpa, "Foresail");
-    all.extend(stretches(load, hpa, ours, "HPA"));
+pub(crate) fn moments(load: &Load, ours: &Outcome, hpa: &Outcome, reference: &str) -> Vec<Moment> {
+    let mut all = stretches(load, ours, hpa, FORESAIL);
+    all.extend(stretches(load, hpa, ours, reference));
     all.sort_by(|(a, x), (b, y)| y.cmp(x).then(a.from.cmp(&b.from)));
     all.into_iter().map(|(moment, _)| moment).take(12).collect()
 }
 
 /// The broken stretches of `outcome`, and by how many windows it was broken more often in them than `other`.
-fn stretches(load: &Load, outcome: &Outcome, other: &Outcome, who: &'static str) -> Vec<(Moment, usize)> {
+fn stretches(load: &Load, outcome: &Outcome, other: &Outcome, who: &str) -> Vec<(Moment, usize)> {
     let join = 600 / WINDOW;
     let mut found: Vec<(usize, usize, usize)> = Vec::new();
     for (i, _) in outcome.violated.iter().enumerate().filter(|(_, v)| **v) {
@@ -90,7 +91,7 @@ fn stretches(load: &Load, outcome: &Outcome, other: &Outcome, who: &'static str)
         let moment = Moment {
             from: time(a),
             to: time(b + 1),
-            broken_by: who,
+            broken_by: who.to_owned(),
             seconds: (n * WINDOW) as f64,
             shortfall: (a..=b)
                 .map(|i| (f64::from(outcome.need[i]) - f64::from(outcome.supply[i])).ceil().max(0.0) as u32)
@@ -131,10 +132,10 @@ mod tests {
         }
         let broken = Outcome { violated, need: vec![2; 400], supply: vec![1.0; 400], ..Outcome::default() };
         let fine = Outcome { violated: vec![false; 400], ..broken.clone() };
-        let found = moments(&load, &broken, &fine);
+        let found = moments(&load, &broken, &fine, "an HPA");
         let lengths: Vec<f64> = found.iter().map(|m| m.seconds).collect();
         assert_eq!(lengths, [30.0, 10.0]);
-        assert_eq!((found[0].broken_by, found[0].shortfall), ("Foresail", 1));
-        assert!(moments(&load, &broken, &broken).is_empty(), "what befell both doesn't differ");
+        assert_eq!((found[0].broken_by.as_str(), found[0].shortfall), ("Foresail", 1));
+        assert!(moments(&load, &broken, &broken, "an HPA").is_empty(), "what befell both doesn't differ");
     }
 }

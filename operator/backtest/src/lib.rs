@@ -21,6 +21,7 @@ mod oracle;
 mod plant;
 mod queue;
 mod random;
+mod reference;
 mod replay;
 pub mod report;
 mod row;
@@ -48,6 +49,7 @@ pub use queue::{
     ForesailQueue, HpaLag, KedaLag, Proof, ProofRow, ProofScene, QueueScaler, QueueScore, QueueView,
     QueueWorld, prove, queue_policy, replay_queue, scenes,
 };
+pub use reference::{Existing, ExistingSpec, Reference};
 pub use replay::{Outcome, Recorder, Tick, WINDOW, needs, replay, replay_recorded};
 pub use row::{FORESAIL, Row, USUAL_HPA};
 pub use scaler::{Answer, PodMetrics, Scaler, View, Why};

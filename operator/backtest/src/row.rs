@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::baselines::Kind;
 use crate::score::Score;
 
-/// The reference most people run: the HPA at 70 % CPU.
+/// What most people run, and what the demo and the bars of a suite are held against: the HPA at 70 % CPU.
 pub const USUAL_HPA: &str = "HPA 70%";
 /// The name of Foresail's own run.
 pub const FORESAIL: &str = "Foresail";

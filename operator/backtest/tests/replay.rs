@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use autoscaler::Prepared;
+use backtest::baseline::{Fallback, FallbackKind, Keda, KedaSpec};
+use backtest::hpa::{HpaSpec, Metric};
 use backtest::{
-    Answer, Comparison, Contender, Fault, FaultKind, Foresail, Load, Scaler, Setup, Tick, View, compare,
-    menu, replay, replay_recorded,
+    Answer, Comparison, Contender, Existing, ExistingSpec, Fault, FaultKind, Foresail, Load, Scaler, Setup,
+    Tick, View, compare, menu, replay, replay_recorded,
 };
 use decide::{Capacity, Policy, Record};
 use jiff::Timestamp;
@@ -74,6 +76,75 @@ fn all_metrics_of_a_policy_are_replayed() {
     let compared = compare(&setup, &load, &forecasts, &|_| {});
     let broken = |name: &str| compared.row(name).unwrap().score.violation_percent;
     assert!(broken("Foresail") < 1.0 && broken("perfect forecast") < 1.0, "{}", broken("Foresail"));
+}
+
+#[test]
+fn the_autoscaler_that_runs_today_is_what_foresail_is_held_against() {
+    let recording = recording(|_, v| v);
+    let usual = run(&setup(), &recording);
+    // 80 is what a replica carries, and 80 % of what saturates it: without spare, the usual HPA is at 80 % CPU.
+    assert_eq!(
+        (usual.reference.row.as_str(), usual.reference.words.as_str()),
+        ("HPA 80%", "an HPA at 80 % CPU")
+    );
+    let spec = HpaSpec::on(Metric::Utilization(70), 1, 200);
+    let existing = Existing { name: "HPA shop/web".to_owned(), spec: ExistingSpec::Hpa(spec) };
+    let found = run(&Setup { existing: Some(existing), ..setup() }, &recording);
+    assert_eq!(found.reference.words, "the HPA shop/web");
+    let hours = |name: &str| found.row(name).unwrap().score.replica_hours;
+    assert_eq!(hours("HPA shop/web"), hours("HPA 70%"));
+    let saved = hours("HPA shop/web") - found.rows[0].score.replica_hours;
+    let told = found.advice.unwrap().saved_hours_a_month;
+    assert!((told - saved * 30.4 / found.days).abs() < 1e-6, "{told} {saved}");
+}
+
+/// Replicas of a ScaledObject, with the second of each decision counted from `hour`, over the hours that follow.
+fn keda(spec: KedaSpec, bend: impl Fn(f64, f64) -> f64, faults: Vec<Fault>, hour: f64) -> Vec<(f64, u32)> {
+    let mut setup = setup();
+    (setup.world.min_replicas, setup.world.faults, setup.dispersion) = (0, faults, 0.0);
+    let load = setup.load(&recording(bend)).unwrap();
+    let from = 1_767_571_200.0 + (4.0 * 24.0 + hour) * 3_600.0;
+    let mut ticks = Vec::new();
+    let mut keep = |tick: Tick| ticks.push((tick.time.as_second() as f64 - from, tick.desired));
+    replay_recorded(&load, &setup.world, &mut Keda::new(spec), "KEDA", &mut keep);
+    ticks
+}
+
+#[test]
+fn a_scaled_object_rests_after_its_cooldown_and_wakes_when_it_is_polled() {
+    // Work from 06:00 to 12:00 on the scored day, above the activation threshold; a trickle otherwise.
+    let work = |t: f64, _: f64| if (4.25..4.5).contains(&t) { 400.0 } else { 4.0 };
+    let on = KedaSpec { activation: 10.0, cooldown: 600, ..KedaSpec::on(80.0, 0, 200) };
+    let ticks = keda(on.clone(), work, Vec::new(), 12.0);
+    let at = |hour: f64| ticks.iter().rfind(|t| t.0 <= (hour - 12.0) * 3_600.0).unwrap().1;
+    assert_eq!((at(5.5), at(9.0), at(13.5)), (0, 5, 0));
+    let rest = ticks.iter().find(|t| t.0 > 0.0 && t.1 == 0).unwrap().0;
+    // The slope between two slots takes five minutes, the rate a minute more.
+    assert!((600.0..1_020.0).contains(&rest), "rested after {rest} s");
+    let woke = ticks.iter().find(|t| t.0 > -7.0 * 3_600.0 && t.1 == 1).unwrap().0;
+    let slow = keda(KedaSpec { polling: 900, ..on.clone() }, work, Vec::new(), 12.0);
+    let woke_slowly = slow.iter().find(|t| t.0 > -7.0 * 3_600.0 && t.1 == 1).unwrap().0;
+    assert!(woke_slowly > woke && (woke_slowly - woke) < 900.0, "{woke} {woke_slowly}");
+    let idle = keda(KedaSpec { min: 3, idle: Some(1), ..on }, work, Vec::new(), 12.0);
+    let idle_at = |hour: f64| idle.iter().rfind(|t| t.0 <= (hour - 12.0) * 3_600.0).unwrap().1;
+    assert_eq!((idle_at(5.5), idle_at(9.0), idle_at(13.5)), (1, 5, 1));
+}
+
+#[test]
+fn a_fallback_counts_after_enough_failures() {
+    let hour = backtest::RUN_IN as usize + 8 * 3_600;
+    let fault = Fault { kind: FaultKind::Outage, from: hour, to: hour + 3_600 };
+    let with = |kind| {
+        let fallback = Some(Fallback { failures: 3, replicas: 9, kind });
+        let spec = KedaSpec { fallback, ..KedaSpec::on(80.0, 1, 200) };
+        let ticks = keda(spec, |_, _| 400.0, vec![fault], 8.0);
+        let at = |seconds: f64| ticks.iter().rfind(|t| t.0 <= seconds).unwrap().1;
+        (at(-60.0), at(30.0), at(1_800.0))
+    };
+    assert_eq!(with(FallbackKind::Static), (5, 5, 9));
+    assert_eq!(with(FallbackKind::CurrentIfHigher), (5, 5, 9));
+    assert_eq!(with(FallbackKind::Current), (5, 5, 5));
+    assert_eq!(with(FallbackKind::CurrentIfLower), (5, 5, 5));
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn the_table_reads_as_it_did() {
 
 #[test]
 fn the_page_is_one_file_that_loads_nothing() {
-    let page = html(&comparison(), "checkout <web>");
+    let page = html(&comparison(), "checkout <web>", Some(0.05));
     assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"));
     assert!(page.contains("checkout &lt;web&gt;") && !page.contains("checkout <web>"));
     for outside in ["http://", "https://", "src=", "@import", "url("] {

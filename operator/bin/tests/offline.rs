@@ -7,7 +7,7 @@ mod support;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
-use support::{recorded, run, run_with};
+use support::{Ended, recorded, run, run_with};
 
 const POLICY: &str = "
 apiVersion: foresail.dev/v1alpha1
@@ -108,6 +108,58 @@ fn completions_are_scripts_that_know_every_subcommand() {
     let complete = "source ./completions; COMP_WORDS=(foresail ba); COMP_CWORD=1; _foresail foresail ba foresail; echo \"${COMPREPLY[@]}\"";
     let output = Command::new("bash").args(["-c", complete]).current_dir(&folder).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "backtest", "{output:?}");
+}
+
+/// What `backtest` says of the recorded load beside an autoscaler's own object.
+fn beside(object: &str, arguments: &[&str]) -> Ended {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("load.csv"), recorded(3)).unwrap();
+    std::fs::write(folder.path().join("today.yaml"), object).unwrap();
+    run(folder.path(), &[&["backtest", "--csv", "load.csv", "--quick"], arguments].concat())
+}
+
+#[test]
+fn a_replay_is_held_against_the_autoscaler_that_runs_today() {
+    let hpa = |metric: &str| {
+        format!(
+            "kind: HorizontalPodAutoscaler\nmetadata: {{name: web, namespace: shop}}\nspec:\n  scaleTargetRef: {{kind: \
+             Deployment, name: web}}\n  maxReplicas: 30\n  metrics: [{metric}]\n"
+        )
+    };
+    let external = hpa("{type: External, external: {metric: {name: rps}, target: {averageValue: 70}}}");
+    let ended = beside(&external, &["--hpa", "today.yaml", "--price", "0.05"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let first = ended.out.lines().next().unwrap();
+    assert!(first.contains("the HPA shop/web (") && first.contains(" instead of "), "{first}");
+    // What one replica carries has the usual spare above the target.
+    assert!(ended.out.contains("one replica carries 100 ·"), "{}", ended.out);
+    assert!(ended.err.contains("are scored, not 14d"), "{}", ended.err);
+
+    let cpu = hpa("{type: Resource, resource: {name: cpu, target: {averageUtilization: 60}}}");
+    let ended = beside(&cpu, &["--hpa", "today.yaml"]);
+    assert!(ended.code != Some(0) && ended.err.contains("--target"), "{ended:?}");
+    let ended = beside(&cpu, &["--hpa", "today.yaml", "--target", "100"]);
+    assert!(ended.code == Some(0) && ended.out.contains("the HPA shop/web"), "{ended:?}");
+
+    let keda = "{kind: ScaledObject, metadata: {name: web}, spec: {scaleTargetRef: {name: web}, minReplicaCount: 1, triggers: \
+                [{type: prometheus, metadata: {query: x, threshold: '70'}}]}}";
+    let ended = beside(keda, &["--scaled-object", "today.yaml"]);
+    assert!(ended.code == Some(0) && ended.out.contains("the ScaledObject web"), "{ended:?}");
+    let ended = beside(keda, &["--hpa", "today.yaml"]);
+    assert!(ended.code != Some(0) && ended.err.contains("kind is \"ScaledObject\""), "{ended:?}");
+}
+
+#[test]
+fn without_one_it_is_held_against_the_hpa_that_keeps_the_spare_of_the_policy() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("load.csv"), recorded(3)).unwrap();
+    std::fs::write(folder.path().join("web.yaml"), POLICY).unwrap();
+    let replay =
+        |more: &[&str]| run(folder.path(), &[&["backtest", "--csv", "load.csv", "--quick"], more].concat());
+    // A replica is taken to saturate at a quarter more than it carries, so 30 % spare are 56 % CPU.
+    let words = |of: &[&str]| replay(of).out.lines().next().unwrap_or_default().to_owned();
+    assert!(words(&["--policy", "web.yaml"]).contains("an HPA at 56 %"));
+    assert!(words(&["--target", "100"]).contains("an HPA at 70 %"));
 }
 
 #[test]

@@ -1,36 +1,108 @@
 //! KEDA: an HPA on an external metric with a target per replica, and KEDA's own part between none and one replica.
-//! From its documentation: `pollingInterval` 30 s and `cooldownPeriod` 300 s only matter between 0 and 1; an empty or
-//! NaN answer counts as 0 (`ignoreNullValues` is true by default); after `failureThreshold` failed calls a `fallback`
-//! gives a fixed number, where one is set.
+//! From its documentation and `pkg/scaling/executor/scale_scaledobjects.go`: `pollingInterval` and `cooldownPeriod` only matter
+//! between 0 and 1; an empty or NaN answer counts as 0 (`ignoreNullValues` is true by default); after `failureThreshold`
+//! failed calls a `fallback` gives a number, where one is set.
 
 use series::AbsenceReason;
 
-use crate::hpa::{Behavior, Normalizer, Tolerance, external_replicas};
+use crate::hpa::{HpaSpec, Metric, Normalizer};
 use crate::scaler::{Answer, Scaler, View};
 
-/// A ScaledObject with one Prometheus trigger.
+/// A ScaledObject's `spec`, without the workload.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KedaSpec {
+    /// The HPA that KEDA makes of it; `threshold` is the [`Metric::Average`] in it. Its `minReplicas` is 1 at least.
+    pub hpa: HpaSpec,
+    /// `minReplicaCount`, which may be 0.
+    pub min: u32,
+    /// `idleReplicaCount`: how many run while there is nothing to do, where that isn't `min`.
+    pub idle: Option<u32>,
+    /// `activationThreshold`: above it there is something to do.
+    pub activation: f64,
+    /// `pollingInterval` in seconds.
+    pub polling: usize,
+    /// `cooldownPeriod` in seconds.
+    pub cooldown: usize,
+    /// `ignoreNullValues`: nothing counts as 0.
+    pub ignore_null: bool,
+    /// `fallback`.
+    pub fallback: Option<Fallback>,
+}
+
+/// What counts after several calls in a row have failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fallback {
+    /// `failureThreshold`: after more calls than this.
+    pub failures: u32,
+    /// `replicas`.
+    pub replicas: u32,
+    /// `behavior`.
+    pub kind: FallbackKind,
+}
+
+/// Which number a fallback gives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FallbackKind {
+    /// `static`: the one that is written.
+    #[default]
+    Static,
+    /// `currentReplicas`.
+    Current,
+    /// `currentReplicasIfHigher`: the larger of the two.
+    CurrentIfHigher,
+    /// `currentReplicasIfLower`: the smaller of the two.
+    CurrentIfLower,
+}
+
+impl Fallback {
+    fn replicas(self, current: u32) -> u32 {
+        match self.kind {
+            FallbackKind::Static => self.replicas,
+            FallbackKind::Current => current,
+            FallbackKind::CurrentIfHigher => current.max(self.replicas),
+            FallbackKind::CurrentIfLower => current.min(self.replicas),
+        }
+    }
+}
+
+impl KedaSpec {
+    /// A Prometheus trigger with its `threshold` per replica and every default, between `min` (which may be 0) and `max`
+    /// replicas.
+    pub fn on(threshold: f64, min: u32, max: u32) -> Self {
+        Self {
+            hpa: HpaSpec::on(Metric::Average(threshold), min.max(1), max),
+            min,
+            idle: None,
+            activation: 0.0,
+            polling: 30,
+            cooldown: 300,
+            ignore_null: true,
+            fallback: None,
+        }
+    }
+
+    /// Replicas while there is nothing to do; `None` where the HPA alone decides.
+    fn at_rest(&self) -> Option<u32> {
+        self.idle.filter(|idle| *idle < self.min).or((self.min == 0).then_some(0))
+    }
+}
+
+/// A ScaledObject in the plant.
 #[derive(Clone, Debug)]
 pub struct Keda {
-    threshold: f64,
-    min: u32,
-    ignore_null: bool,
-    fallback: Option<(u32, u32)>,
+    spec: KedaSpec,
     failures: u32,
-    idle_since: Option<usize>,
+    polled: Option<usize>,
+    /// When there was something to do last.
+    active: usize,
     normalizer: Normalizer,
 }
 
 impl Keda {
-    /// A trigger with its `threshold` per replica, between `min` (which may be 0) and `max` replicas.
-    pub fn new(threshold: f64, min: u32, max: u32) -> Self {
-        let normalizer = Normalizer::new(None::<Behavior>, min.max(1), max);
-        Self { threshold, min, ignore_null: true, fallback: None, failures: 0, idle_since: None, normalizer }
-    }
-
-    /// With `fallback`: after so many failures, so many replicas.
-    pub fn fallback(mut self, failures: u32, replicas: u32) -> Self {
-        self.fallback = Some((failures, replicas));
-        self
+    /// The ScaledObject of a `spec`.
+    pub fn new(spec: KedaSpec) -> Self {
+        let normalizer = Normalizer::new(spec.hpa.behavior.clone(), spec.hpa.min, spec.hpa.max);
+        Self { spec, failures: 0, polled: None, active: 0, normalizer }
     }
 
     /// The metric as KEDA's metrics server hands it on; `None` for an error.
@@ -38,7 +110,7 @@ impl Keda {
         match view.signal.reading.absence() {
             None => view.signal.reading.fresh(),
             Some(a) if matches!(a.reason, AbsenceReason::Empty | AbsenceReason::NotANumber) => {
-                self.ignore_null.then_some(0.0)
+                self.spec.ignore_null.then_some(0.0)
             }
             // KEDA doesn't look at the time of a sample: what the server still answers is taken.
             Some(a) if matches!(a.reason, AbsenceReason::Stale | AbsenceReason::Future) => {
@@ -53,37 +125,47 @@ impl Keda {
         }
     }
 
-    /// Between no replica and one: on the first message up, down only after the cooldown.
-    fn zero_or_one(&mut self, view: &View<'_>, value: f64) -> Option<u32> {
-        if self.min > 0 {
-            return None;
+    /// The metric that makes the HPA want what `fallback` says.
+    fn fallback(&self, current: u32) -> Option<f64> {
+        let fallback = self.spec.fallback.filter(|f| self.failures > f.failures)?;
+        let threshold = self.spec.hpa.metrics.iter().find_map(|metric| match metric {
+            Metric::Average(threshold) => Some(*threshold),
+            Metric::Utilization(_) => None,
+        })?;
+        Some(threshold * f64::from(fallback.replicas(current)))
+    }
+
+    /// What KEDA itself sets between resting and working, once per polling; `None` where the HPA decides.
+    fn rest_or_work(&mut self, view: &View<'_>, value: Option<f64>) -> Option<u32> {
+        let rest = self.spec.at_rest()?;
+        let resting = view.spec <= rest;
+        if self.polled.is_some_and(|at| view.second - at < self.spec.polling) {
+            // The HPA leaves a workload without replicas alone.
+            return (resting && view.spec == 0).then_some(0);
         }
-        if value > 0.0 {
-            self.idle_since = None;
-            return (view.spec == 0).then_some(1);
+        self.polled = Some(view.second);
+        match value {
+            Some(value) if value > self.spec.activation => {
+                self.active = view.second;
+                resting.then_some(self.spec.min.max(1))
+            }
+            Some(_) if resting || view.second - self.active > self.spec.cooldown => Some(rest),
+            _ => (view.spec == 0).then_some(0),
         }
-        let since = *self.idle_since.get_or_insert(view.second);
-        (view.spec == 0 || view.second - since >= 300).then_some(0)
     }
 }
 
 impl Scaler for Keda {
     fn decide(&mut self, view: &View<'_>, explain: bool) -> Answer {
-        let Some(value) = self.metric(view) else {
-            self.failures += 1;
-            let replicas = match self.fallback {
-                Some((after, n)) if self.failures >= after => {
-                    self.normalizer.normalize(view.second, view.spec, n)
-                }
-                _ => view.spec,
-            };
-            return Answer::with(replicas, explain, &[("no metric", replicas)]);
-        };
-        self.failures = 0;
-        if let Some(n) = self.zero_or_one(view, value) {
+        let value = self.metric(view);
+        self.failures = if value.is_some() { 0 } else { self.failures + 1 };
+        if let Some(n) = self.rest_or_work(view, value) {
             return Answer::with(n, explain, &[("activation", n)]);
         }
-        let proposal = external_replicas(value, self.threshold, view.spec, Tolerance::default());
+        let value = value.or_else(|| self.fallback(view.spec));
+        let Some(proposal) = self.spec.hpa.proposal(view, value) else {
+            return Answer::with(view.spec, explain, &[("no metric", view.spec)]);
+        };
         let replicas = self.normalizer.normalize(view.second, view.spec, proposal);
         Answer::with(replicas, explain, &[("proposal", proposal), ("normalized", replicas)])
     }

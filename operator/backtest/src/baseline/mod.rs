@@ -7,7 +7,7 @@ mod phpa;
 mod schedule;
 
 pub use ahead::{Clairvoyant, LastValue, Static};
-pub use keda::Keda;
+pub use keda::{Fallback, FallbackKind, Keda, KedaSpec};
 pub use kpa::Kpa;
 pub use phpa::Phpa;
 pub use schedule::{Cron, LastWeek};

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use crate::hpa::{Hpa, Metric, Normalizer};
+use crate::hpa::{Hpa, HpaSpec, Metric, Normalizer};
 use crate::scaler::{Answer, Scaler, View};
 
 /// Seconds the linear model looks ahead, and calculations it looks back at.
@@ -30,7 +30,7 @@ impl Phpa {
     /// On CPU utilization with a target in percent.
     pub fn new(target: u32, min: u32, max: u32) -> Self {
         Self {
-            hpa: Hpa::new(Metric::Utilization(target), None, min, max),
+            hpa: Hpa::new(HpaSpec::on(Metric::Utilization(target), min, max)),
             normalizer: Normalizer::new(None, min, max),
             recent: VecDeque::new(),
             slots: Vec::new(),

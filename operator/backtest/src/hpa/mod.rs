@@ -14,38 +14,73 @@ use crate::scaler::{Answer, Scaler, View};
 pub enum Metric {
     /// CPU utilization of the pods against a target in percent of the request.
     Utilization(u32),
-    /// An external metric against a target per replica, as KEDA sets it up.
+    /// The load against a target per replica, as an external metric with an `averageValue`.
     Average(f64),
+}
+
+/// An HPA's `spec`, without the workload.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HpaSpec {
+    /// `metrics`; the one that asks for the most replicas counts.
+    pub metrics: Vec<Metric>,
+    /// `behavior`; `None` where the object sets none, which isn't the same as its defaults.
+    pub behavior: Option<Behavior>,
+    /// `behavior.scaleDown.tolerance` and `behavior.scaleUp.tolerance`.
+    pub tolerance: Tolerance,
+    /// `minReplicas`.
+    pub min: u32,
+    /// `maxReplicas`.
+    pub max: u32,
+}
+
+impl HpaSpec {
+    /// An HPA on one metric, without `behavior`.
+    pub fn on(metric: Metric, min: u32, max: u32) -> Self {
+        Self { metrics: vec![metric], behavior: None, tolerance: Tolerance::default(), min, max }
+    }
+
+    /// Replicas before normalizing (`computeReplicasForMetrics`), from what the load metric says; `None` where nothing is
+    /// changed, because no metric can be had or one can't and the others ask for fewer replicas.
+    pub(crate) fn proposal(&self, view: &View<'_>, load: Option<f64>) -> Option<u32> {
+        let mut unknown = false;
+        let mut most: Option<u32> = None;
+        for metric in &self.metrics {
+            match self.replicas(*metric, view, load) {
+                Some(replicas) => most = most.max(Some(replicas)),
+                None => unknown = true,
+            }
+        }
+        most.filter(|most| !unknown || *most >= view.spec)
+    }
+
+    fn replicas(&self, metric: Metric, view: &View<'_>, load: Option<f64>) -> Option<u32> {
+        match metric {
+            Metric::Utilization(target) => {
+                view.pods.available.then_some(())?;
+                resource_replicas(&PodGroups::of(&view.pods), view.spec, target, self.tolerance)
+            }
+            Metric::Average(target) => Some(external_replicas(load?, target, view.spec, self.tolerance)),
+        }
+    }
 }
 
 /// An HPA in the plant.
 #[derive(Clone, Debug)]
 pub struct Hpa {
-    metric: Metric,
-    tolerance: Tolerance,
+    spec: HpaSpec,
     normalizer: Normalizer,
 }
 
 impl Hpa {
-    /// An HPA with the controller's own defaults. `behavior` is `None` where the object sets none, which isn't the
-    /// same as its defaults.
-    pub fn new(metric: Metric, behavior: Option<Behavior>, min: u32, max: u32) -> Self {
-        Self { metric, tolerance: Tolerance::default(), normalizer: Normalizer::new(behavior, min, max) }
+    /// The HPA of a `spec`.
+    pub fn new(spec: HpaSpec) -> Self {
+        let normalizer = Normalizer::new(spec.behavior.clone(), spec.min, spec.max);
+        Self { spec, normalizer }
     }
 
-    /// Replicas before normalizing; `None` where the metric can't be had, on which the HPA changes nothing.
+    /// Replicas before normalizing; `None` where the HPA changes nothing.
     pub fn proposal(&self, view: &View<'_>) -> Option<u32> {
-        match self.metric {
-            Metric::Utilization(target) => {
-                let groups = PodGroups::of(&view.pods);
-                view.pods.available.then_some(())?;
-                resource_replicas(&groups, view.spec, target, self.tolerance)
-            }
-            Metric::Average(target) => {
-                let value = view.signal.reading.fresh()?;
-                Some(external_replicas(value, target, view.spec, self.tolerance))
-            }
-        }
+        self.spec.proposal(view, view.signal.reading.fresh())
     }
 }
 

@@ -14,22 +14,22 @@ use crate::report::pareto;
 use crate::report::svg::{self, Frame, escape, whole_ticks};
 use crate::report::table::number;
 use crate::report::{shown, verdict};
-use crate::row::{FORESAIL, USUAL_HPA};
+use crate::row::FORESAIL;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 /// Points drawn over the width of the large chart.
 const POINTS: usize = 1_060;
 
-/// The comparison as a page. `title` is the name of the workload.
-pub fn html(comparison: &Comparison, title: &str) -> String {
+/// The comparison as a page. `title` is the name of the workload, `price` what a replica costs an hour.
+pub fn html(comparison: &Comparison, title: &str, price: Option<f64>) -> String {
     let mut out = String::with_capacity(200_000);
     let _ = writeln!(
         out,
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n<link rel=\"icon\" href=\"data:,\">\n<title>Foresail backtest: {0}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{0}</h1>",
         escape(title)
     );
-    let _ = writeln!(out, "<p class=\"verdict\">{}</p>", escape(&verdict(comparison)));
+    let _ = writeln!(out, "<p class=\"verdict\">{}</p>", escape(&verdict(comparison, price)));
     facts(&mut out, comparison);
     advice(&mut out, comparison);
     overview(&mut out, comparison);
@@ -47,7 +47,7 @@ pub fn html(comparison: &Comparison, title: &str) -> String {
 }
 
 fn facts(out: &mut String, c: &Comparison) {
-    let (Some(ours), Some(hpa)) = (c.row(FORESAIL), c.row(USUAL_HPA)) else { return };
+    let (Some(ours), Some(hpa)) = (c.row(FORESAIL), c.row(&c.reference.row)) else { return };
     let tile = |out: &mut String, name: &str, value: &str, note: &str| {
         let _ = writeln!(
             out,
@@ -62,13 +62,13 @@ fn facts(out: &mut String, c: &Comparison) {
         out,
         "too few replicas",
         &duration(ours.score.violation_seconds),
-        &format!("HPA 70 %: {}", duration(hpa.score.violation_seconds)),
+        &format!("{}: {}", c.reference.words, duration(hpa.score.violation_seconds)),
     );
     tile(
         out,
         "replica-hours",
         &format!("{:.0}", ours.score.replica_hours),
-        &format!("HPA 70 %: {:.0}", hpa.score.replica_hours),
+        &format!("{}: {:.0}", c.reference.words, hpa.score.replica_hours),
     );
     let tuned = ours.over_tuned_hpa.map_or_else(String::new, |r| format!("{:+.0} %", (r - 1.0) * 100.0));
     tile(out, "against the HPA tuned in hindsight", &tuned, "at equal broken time");
@@ -98,12 +98,13 @@ fn overview(out: &mut String, c: &Comparison) {
         return;
     }
     out.push_str("<section><h2>Load and replicas</h2>\n");
-    legend(out);
+    legend(out, &c.reference.words);
     out.push_str("<div class=\"chart\" id=\"overview\">\n");
     let frame = Frame::wide();
     let per = curves.need.len().div_ceil(POINTS).max(1);
     let shown: Vec<Shown> = (0..curves.need.len()).step_by(per).map(|i| Shown::of(curves, i, per)).collect();
-    draw(out, &frame, curves, &shown, "Replicas needed, of Foresail and of the HPA at 70 %");
+    let label = format!("Replicas needed, of Foresail and of {}", c.reference.words);
+    draw(out, &frame, curves, &shown, &label);
     out.push_str("<div class=\"tip\" hidden></div></div>\n");
     data(out, c, &shown, &frame);
     out.push_str("</section>\n");
@@ -167,8 +168,12 @@ fn draw(out: &mut String, frame: &Frame, curves: &Curves, shown: &[Shown], label
     out.push_str("</svg>\n");
 }
 
-fn legend(out: &mut String) {
-    out.push_str("<p class=\"legend\"><span class=\"k need\"></span>needed <span class=\"k ours\"></span>Foresail <span class=\"k hpa\"></span>HPA at 70 % <span class=\"k ours-broken\"></span>too few: Foresail <span class=\"k hpa-broken\"></span>too few: HPA</p>\n");
+fn legend(out: &mut String, reference: &str) {
+    let reference = escape(reference);
+    let _ = writeln!(
+        out,
+        "<p class=\"legend\"><span class=\"k need\"></span>needed <span class=\"k ours\"></span>Foresail <span class=\"k hpa\"></span>{reference} <span class=\"k ours-broken\"></span>too few: Foresail <span class=\"k hpa-broken\"></span>too few: {reference}</p>"
+    );
 }
 
 /// Ticks at days, hours or minutes, whichever fits.
@@ -233,7 +238,7 @@ fn differing(out: &mut String, c: &Comparison) {
             out,
             "<figure><figcaption><b>{}</b> {} had too few replicas for {}, {} missing at worst</figcaption>",
             minute(moment.from),
-            if moment.broken_by == "HPA" { "the HPA" } else { "Foresail" },
+            escape(&moment.broken_by),
             duration(moment.seconds),
             moment.shortfall
         );

@@ -14,10 +14,14 @@ use crate::row::{FORESAIL, Row};
 
 /// The rows a person is shown, with the names a person understands.
 pub(crate) fn shown(comparison: &Comparison) -> Vec<(String, &Row)> {
+    let reference = &comparison.reference;
+    let usual = Contender::Hpa(70).name();
     let named = [
         (FORESAIL.to_owned(), "Foresail".to_owned()),
+        // Where it is the HPA at 70 %, it has its own line below.
+        (reference.row.clone(), reference.words.clone()),
         (Contender::Keda(80).name(), "HPA, same target".to_owned()),
-        (Contender::Hpa(70).name(), "HPA, CPU at 70 %".to_owned()),
+        (usual.clone(), "HPA, CPU at 70 %".to_owned()),
         (Contender::Keda(70).name(), "KEDA, target at 70 %".to_owned()),
         (Contender::Phpa(70).name(), "PHPA, CPU at 70 %".to_owned()),
         (Contender::Knative(70).name(), "Knative, target at 70 %".to_owned()),
@@ -28,15 +32,18 @@ pub(crate) fn shown(comparison: &Comparison) -> Vec<(String, &Row)> {
         (Contender::StaticPeak.name(), "always the peak".to_owned()),
         (Contender::PerfectForecast.name(), "perfect forecast".to_owned()),
     ];
-    named.into_iter().filter_map(|(name, label)| Some((label, comparison.row(&name)?))).collect()
+    let own_line = reference.row != usual;
+    let wanted = |(i, _): &(usize, (String, String))| *i != 1 || own_line;
+    let named = named.into_iter().enumerate().filter(wanted).map(|(_, names)| names);
+    named.filter_map(|(name, label)| Some((label, comparison.row(&name)?))).collect()
 }
 
-/// One sentence that says it all: replica-hours and broken time against the HPA at 70 %.
-pub(crate) fn verdict(comparison: &Comparison) -> String {
+/// One sentence that says it all: replica-hours, or with a `price` money, and broken time against the
+/// [reference](Comparison::reference), and how sure that is.
+pub(crate) fn verdict(comparison: &Comparison, price: Option<f64>) -> String {
     use crate::advice::duration;
-    let (Some(ours), Some(hpa)) = (comparison.rows.first(), comparison.row(crate::row::USUAL_HPA)) else {
-        return String::new();
-    };
+    let reference = comparison.row(&comparison.reference.row);
+    let (Some(ours), Some(hpa)) = (comparison.rows.first(), reference) else { return String::new() };
     let change = (ours.score.replica_hours / hpa.score.replica_hours - 1.0) * 100.0;
     let (a, b) = (ours.score.violation_seconds, hpa.score.violation_seconds);
     let hours = if change.abs() < 0.5 {
@@ -44,6 +51,13 @@ pub(crate) fn verdict(comparison: &Comparison) -> String {
     } else {
         format!("{:.0} % {} replica-hours than", change.abs(), if change < 0.0 { "fewer" } else { "more" })
     };
+    let money = price.map_or_else(String::new, |price| {
+        format!(
+            " ({:.2} instead of {:.2})",
+            ours.score.replica_hours * price,
+            hpa.score.replica_hours * price
+        )
+    });
     let sure = comparison.certainty.map_or_else(String::new, |sure| {
         format!(
             " Days like these would bring, in nine cases of ten, {} to {} replica-hours and {} to {} of shortage a day.",
@@ -54,8 +68,9 @@ pub(crate) fn verdict(comparison: &Comparison) -> String {
         )
     });
     format!(
-        "In {:.1} days Foresail would have taken {hours} an HPA at 70 % CPU, with too few replicas for {} instead of {}.{sure}",
+        "In {:.1} days Foresail would have taken {hours} {}{money}, with too few replicas for {} instead of {}.{sure}",
         comparison.days,
+        comparison.reference.words,
         duration(a),
         duration(b)
     )

@@ -7,7 +7,7 @@ use crate::baselines::Kind;
 use crate::compare::Comparison;
 use crate::frontier::cost_at;
 use crate::report::{shown, verdict};
-use crate::row::{Row, USUAL_HPA};
+use crate::row::Row;
 
 /// How the table is drawn.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,12 +19,12 @@ pub struct Paint {
 }
 
 const HEAD: [&str; 7] =
-    ["", "too few replicas", "worst", "replica-hours", "vs HPA 70 %", "oracle ×", "changes/day"];
+    ["", "too few replicas", "worst", "replica-hours", "against it", "oracle ×", "changes/day"];
 
 /// The comparison as text.
 pub fn table(comparison: &Comparison, paint: Paint) -> String {
     let mut out = String::new();
-    let _ = writeln!(out, "{}", paint.bold(&verdict(comparison)));
+    let _ = writeln!(out, "{}", paint.bold(&verdict(comparison, paint.price)));
     let _ = writeln!(
         out,
         "{} to {} · pods start in {:.0} s (median) · one replica carries {} · seed {}\n",
@@ -35,7 +35,7 @@ pub fn table(comparison: &Comparison, paint: Paint) -> String {
         comparison.seed
     );
     let mut lines: Vec<Vec<String>> = vec![head(paint)];
-    let usual = comparison.row(USUAL_HPA).map(|r| r.score.replica_hours);
+    let usual = comparison.row(&comparison.reference.row).map(|r| r.score.replica_hours);
     for (label, row) in shown(comparison) {
         lines.push(cells(&label, row, usual, paint));
         if row.kind == Kind::Foresail {
@@ -179,11 +179,12 @@ fn advice(out: &mut String, comparison: &Comparison, paint: Paint) {
     }
     let _ = writeln!(
         out,
-        "  A month of this: {:.0} replica-hours {}, {} of shortage {} against an HPA at 70 % CPU.",
+        "  A month of this: {:.0} replica-hours {}, {} of shortage {} against {}.",
         advice.saved_hours_a_month.abs(),
         if advice.saved_hours_a_month >= 0.0 { "saved" } else { "more" },
         duration(advice.spared_seconds_a_month.abs()),
-        if advice.spared_seconds_a_month >= 0.0 { "spared" } else { "more" }
+        if advice.spared_seconds_a_month >= 0.0 { "spared" } else { "more" },
+        comparison.reference.words
     );
 }
 

@@ -1,5 +1,8 @@
 //! `foresail backtest`: a policy over recorded load, beside everything else one could run.
 
+mod existing;
+mod input;
+
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -11,27 +14,34 @@ use anyhow::{Context, bail};
 use api::v1alpha1::SAME_COST;
 use autoscaler::Prepared;
 use backtest::report::{Paint, html, table};
-use backtest::{Comparison, Load, Setup, Suite};
-use controller::validate::{Intent, SignalSource};
-use decide::{MetricKind, Protection};
+use backtest::{Comparison, Existing, Load, Setup, Suite};
+use controller::validate::Intent;
+use decide::Protection;
 use indicatif::{ProgressBar, ProgressStyle};
-use jiff::Timestamp;
-use series::{Series, time};
 
-use crate::{cli, policy_file};
+use input::{existing, intent, read_csv, recordings};
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(group = clap::ArgGroup::new("query").args(["policy", "hpa", "scaled_object"]).multiple(true), after_help = "\
 Examples:
-  foresail backtest --policy web.yaml --prometheus http://prometheus:9090 --since 28d
+  foresail backtest --policy web.yaml --prometheus http://prometheus:9090 --since 14d
+  foresail backtest --hpa hpa.yaml --prometheus http://prometheus:9090
+  foresail backtest --scaled-object so.yaml --csv load.csv --price 0.05
   foresail backtest --policy web.yaml --csv load.csv --html report.html
   foresail backtest --csv load.csv --target 200 --startup 45s
   foresail backtest --suite traces/ --startup 30s,60s,180s
   foresail backtest --recorded recordings/")]
 pub(crate) struct Args {
     /// The AutoscalePolicy to replay, as YAML: with all of its metrics from Prometheus; with its first from a CSV
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["target", "suite", "recorded"])]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["target", "hpa", "scaled_object", "suite", "recorded"])]
     policy: Option<PathBuf>,
+    /// The HorizontalPodAutoscaler that runs today, as YAML: Foresail is held against it. Without --policy or --target, what
+    /// is replayed is the policy that `foresail convert` makes of it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["scaled_object", "suite"])]
+    hpa: Option<PathBuf>,
+    /// The same with the KEDA ScaledObject that runs today
+    #[arg(long, value_name = "FILE", conflicts_with = "suite")]
+    scaled_object: Option<PathBuf>,
     /// Instead of a policy: the load one replica carries, with every default
     #[arg(long, value_name = "LOAD", conflicts_with = "policy")]
     target: Option<f64>,
@@ -39,17 +49,18 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["prometheus", "suite"], required_unless_present_any = ["prometheus", "suite", "recorded"])]
     csv: Option<PathBuf>,
     /// Read the load from this Prometheus with the policy's own query
-    #[arg(long, value_name = "URL", requires = "policy")]
+    #[arg(long, value_name = "URL", requires = "query")]
     prometheus: Option<String>,
-    /// How far back to read from Prometheus; half of it is scored, up to 14d
-    #[arg(long, value_name = "DURATION", default_value = "28d", value_parser = parse_duration)]
+    /// How much of the newest load is scored. As much again before it is read too, or what the policy learns from where that
+    /// is more: it is known history. Where less was recorded, half of it is scored
+    #[arg(long, value_name = "DURATION", default_value = "14d", value_parser = parse_duration)]
     since: Duration,
     /// A folder of CSVs, each scaled to the same peak and replayed against the swept HPA; prints the bars by class
     #[arg(long, value_name = "DIR", conflicts_with = "prometheus")]
     suite: Option<PathBuf>,
     /// Recordings of `foresail run --record`: a file, or a folder of them. Every call is made again; the exit code is 1
     /// where a decision isn't what it was
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["policy", "target", "csv", "prometheus", "suite"])]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["policy", "target", "hpa", "scaled_object", "csv", "prometheus", "suite"])]
     recorded: Option<PathBuf>,
     /// In a suite, only series whose name holds this text
     #[arg(long, value_name = "TEXT", requires = "suite", default_value = "")]
@@ -97,15 +108,17 @@ enum Format {
 
 pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
     if let Some(path) = &args.recorded {
-        return super::recorded::main(path);
+        return crate::cmd::recorded::main(path);
     }
     if let Some(folder) = &args.suite {
         return suite(&args, folder);
     }
-    let intent = intent(&args)?;
+    let existing = existing(&args)?;
+    let intent = intent(&args, existing.as_ref())?;
     let (title, recordings) = recordings(&args, intent.as_ref())?;
-    let setup = setup(&args, intent.as_ref())?;
+    let setup = setup(&args, intent.as_ref(), existing.map(|found| found.existing))?;
     let load = setup.load_of_metrics(&recordings).with_context(|| format!("can't replay {title}"))?;
+    less_than_asked(&args, &load);
     let setup = faults(&args, setup, &load);
     let (comparison, forecasts) = run(&setup, &load);
     match args.output {
@@ -116,7 +129,7 @@ pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
         Format::Json => println!("{}", serde_json::to_string_pretty(&comparison)?),
     }
     if let Some(path) = &args.html {
-        std::fs::write(path, html(&comparison, &title))
+        std::fs::write(path, html(&comparison, &title, args.price))
             .with_context(|| format!("can't write {}", path.display()))?;
         eprintln!("wrote {}", path.display());
     }
@@ -149,15 +162,19 @@ fn progress(length: u64) -> ProgressBar {
     bar
 }
 
-fn intent(args: &Args) -> anyhow::Result<Option<Intent>> {
-    let Some(path) = &args.policy else { return Ok(None) };
-    let text = std::fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))?;
-    let (_, mut intent) = policy_file::read(&path.display().to_string(), &text)?;
-    keep_what_can_be_replayed(args, &mut intent)?;
-    Ok(Some(intent))
+/// Says where less is scored than was asked for.
+fn less_than_asked(args: &Args, load: &Load) {
+    let scored = Duration::from_secs((load.seconds() as u64).saturating_sub(backtest::RUN_IN));
+    if scored + Duration::from_hours(1) < args.since {
+        eprintln!(
+            "{} are scored, not {}: half of what was recorded is known history",
+            api::units::write_duration(scored),
+            api::units::write_duration(args.since)
+        );
+    }
 }
 
-fn setup(args: &Args, intent: Option<&Intent>) -> anyhow::Result<Setup> {
+fn setup(args: &Args, intent: Option<&Intent>, existing: Option<Existing>) -> anyhow::Result<Setup> {
     let mut policy = match (intent, args.target) {
         (Some(intent), _) => intent.policy.clone(),
         (None, Some(target)) if target > 0.0 => backtest::policy_for(target),
@@ -171,9 +188,15 @@ fn setup(args: &Args, intent: Option<&Intent>) -> anyhow::Result<Setup> {
     let mut setup = Setup::new(policy, startup, args.seed);
     setup.peak_replicas = args.peak_replicas;
     setup.variants = !args.quick && args.suite.is_none();
+    setup.scored = args.since;
     if let Some(intent) = intent {
         setup.forecast = intent.forecast.clone();
         setup.warm_up = intent.forecast.history;
+    }
+    setup.existing = existing;
+    if let (Some(existing), Some(intent), None) = (&mut setup.existing, intent, &args.policy) {
+        let carried = existing::carried(&intent.policy, existing);
+        setup = setup.carrying(carried);
     }
     Ok(setup)
 }
@@ -186,72 +209,6 @@ fn faults(args: &Args, setup: Setup, load: &Load) -> Setup {
     let begin = backtest::RUN_IN as usize;
     let every = (load.seconds() - begin) / 13;
     backtest::with_faults(setup, backtest::menu(begin + every / 2, every))
-}
-
-/// Takes out of a policy the metrics that have no recording, and says so: each would block every way down.
-fn keep_what_can_be_replayed(args: &Args, intent: &mut Intent) -> anyhow::Result<()> {
-    let (mut metrics, mut signals) = (Vec::new(), Vec::new());
-    for (metric, signal) in intent.policy.metrics.drain(..).zip(intent.signals.drain(..)) {
-        let why = match (&metric.kind, &signal.source) {
-            (MetricKind::Value, _) => Some("nobody knows what its value would have been with other replicas"),
-            (MetricKind::Backlog(_), _) | (_, SignalSource::Queue { .. }) => {
-                Some("it is a queue, and what is replayed is load that can't wait")
-            }
-            (MetricKind::AverageValue, _) if args.prometheus.is_none() && !metrics.is_empty() => {
-                Some("a file holds one load; with --prometheus all are replayed")
-            }
-            (MetricKind::AverageValue, SignalSource::Prometheus { .. }) => None,
-        };
-        if let Some(why) = why {
-            eprintln!("left out metric {}: {why}", metric.name);
-        } else {
-            metrics.push(metric);
-            signals.push(signal);
-        }
-    }
-    if metrics.is_empty() {
-        bail!("the policy has no metric that can be replayed");
-    }
-    (intent.policy.metrics, intent.signals) = (metrics, signals);
-    Ok(())
-}
-
-/// The load of each metric.
-fn recordings(args: &Args, intent: Option<&Intent>) -> anyhow::Result<(String, Vec<Series>)> {
-    if let Some(path) = &args.csv {
-        let name = path.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
-        return Ok((name, vec![read_csv(path)?]));
-    }
-    let (Some(url), Some(intent)) = (&args.prometheus, intent) else {
-        bail!("give --csv FILE, or --policy FILE with --prometheus URL")
-    };
-    let runtime = cli::runtime()?;
-    let mut recordings = Vec::new();
-    for signal in &intent.signals {
-        let SignalSource::Prometheus { query, .. } = &signal.source else { continue };
-        let read = runtime.block_on(from_prometheus(url, query, args.since));
-        recordings.push(read.with_context(|| format!("can't read metric {}", signal.name))?);
-    }
-    Ok((intent.target.to_string(), recordings))
-}
-
-fn read_csv(path: &Path) -> anyhow::Result<Series> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))?;
-    backtest::parse_csv(&text).with_context(|| format!("can't understand {}", path.display()))
-}
-
-async fn from_prometheus(url: &str, query: &str, since: Duration) -> anyhow::Result<Series> {
-    use sources::Source;
-    let pool = sources::Pool::default();
-    let mut config = sources::prometheus::Config::new(url, query);
-    config.deadline = Duration::from_secs(60);
-    let source = sources::prometheus::Prometheus::new(&pool, config)?;
-    let step = Duration::from_secs(60);
-    let now = time::align(Timestamp::now(), step);
-    let from = time::before(now, since);
-    let samples = source.history(from, now, step).await?;
-    let rows = samples.iter().map(|s| (s.time(), Some(s.value()))).collect();
-    backtest::to_series(rows).context("Prometheus gave too little history")
 }
 
 fn trace(path: &Path, setup: &Setup, load: &Load, forecasts: &[Arc<Prepared>]) -> anyhow::Result<()> {
@@ -282,8 +239,8 @@ fn suite(args: &Args, folder: &Path) -> anyhow::Result<ExitCode> {
         .filter(|path| path.to_string_lossy().contains(&args.only))
         .collect();
     files.sort();
-    let intent = intent(args)?;
-    let mut setup = setup(args, intent.as_ref())?;
+    let intent = intent(args, None)?;
+    let mut setup = setup(args, intent.as_ref(), None)?;
     setup.peak_replicas = Some(args.peak_replicas.unwrap_or(50.0));
     let bar = progress((files.len() * args.startup.len()) as u64);
     let mut cells = Vec::new();
@@ -361,8 +318,8 @@ mod tests {
             std::fs::write(&file, text).unwrap();
             let path = file.to_str().unwrap();
             let args = Only::parse_from(["backtest", "--csv", "load.csv", "--policy", path]).args;
-            let intent = intent(&args).unwrap();
-            setup(&args, intent.as_ref()).unwrap().forecast
+            let intent = intent(&args, None).unwrap();
+            setup(&args, intent.as_ref(), None).unwrap().forecast
         };
         assert_eq!(replayed("").step, Duration::from_mins(1));
         let settings = replayed("forecast: {step: 5m, history: 7d}");
