@@ -1,6 +1,6 @@
 //! How sure a comparison is: what its days say of as many days to come.
 
-use decide::{Range, mean_to_come};
+use decide::{Range, cost_to_come, violations_apart};
 use serde::Serialize;
 
 use crate::replay::{Outcome, WINDOW};
@@ -22,11 +22,14 @@ pub(crate) fn certainty(ours: &Outcome, hpa: &Outcome) -> Option<Certainty> {
     let days: Vec<(f64, f64)> =
         (0..ours.need.len().div_ceil(DAY)).filter_map(|d| day(ours, hpa, d)).collect();
     let coming = days.len() as f64;
-    let of = |part: fn(&(f64, f64)) -> f64| mean_to_come(&days.iter().map(part).collect::<Vec<_>>(), coming);
-    Some(Certainty { replicas: of(|day| day.0)?, seconds_a_day: of(|day| day.1)? })
+    let of = |part: fn(&(f64, f64)) -> f64| days.iter().map(part).collect::<Vec<_>>();
+    let replicas = cost_to_come(&of(|day| day.0), coming)?;
+    let Range { low, high } = violations_apart(&of(|day| day.1), coming)?;
+    let seconds_a_day = Range { low: low * 86_400.0, high: high * 86_400.0 };
+    Some(Certainty { replicas, seconds_a_day })
 }
 
-/// The two differences on one day; `None` where less than half of it was recorded.
+/// The two differences on one day, of replicas and of the share of time with too few; `None` where less than half of it was recorded.
 fn day(ours: &Outcome, hpa: &Outcome, day: usize) -> Option<(f64, f64)> {
     let windows: Vec<usize> =
         (day * DAY..((day + 1) * DAY).min(ours.need.len())).filter(|w| ours.need[*w] > 0).collect();
@@ -35,8 +38,7 @@ fn day(ours: &Outcome, hpa: &Outcome, day: usize) -> Option<(f64, f64)> {
     }
     let replicas = |run: &Outcome| windows.iter().map(|w| f64::from(run.supply[*w])).sum::<f64>();
     let short = |run: &Outcome| windows.iter().filter(|w| run.violated[**w]).count() as f64;
-    let scale = DAY as f64 / windows.len() as f64;
-    Some((replicas(ours) / replicas(hpa) - 1.0, (short(ours) - short(hpa)) * WINDOW as f64 * scale))
+    Some((replicas(ours) / replicas(hpa) - 1.0, (short(ours) - short(hpa)) / windows.len() as f64))
 }
 
 #[cfg(test)]
@@ -60,8 +62,11 @@ mod tests {
     fn days_that_differ_leave_doubt() {
         let hpa = run(&[(10.0, 60); 4]);
         let sure = certainty(&run(&[(9.0, 30); 4]), &hpa).unwrap();
-        assert!((sure.replicas.low + 0.1).abs() < 1e-6 && (sure.replicas.high + 0.1).abs() < 1e-6);
-        assert_eq!((sure.seconds_a_day.low, sure.seconds_a_day.high), (-300.0, -300.0));
+        assert!(sure.replicas.low < -0.11 && (-0.09..0.0).contains(&sure.replicas.high), "{sure:?}");
+        assert!(
+            sure.seconds_a_day.low < -400.0 && (-250.0..0.0).contains(&sure.seconds_a_day.high),
+            "{sure:?}"
+        );
         let unsure = certainty(&run(&[(8.0, 0), (11.0, 0), (8.5, 200), (9.5, 0)]), &hpa).unwrap();
         assert!(unsure.replicas.low < -0.2 && unsure.replicas.high > 0.05, "{unsure:?}");
         assert!(unsure.seconds_a_day.high > 1_000.0, "{unsure:?}");
@@ -73,6 +78,6 @@ mod tests {
         let mut ours = run(&[(9.0, 0), (9.0, 0), (90.0, 0)]);
         ours.need[2 * DAY..].fill(0);
         let sure = certainty(&ours, &run(&[(10.0, 0); 3])).unwrap();
-        assert!((sure.replicas.high + 0.1).abs() < 1e-6);
+        assert!((sure.replicas.low + sure.replicas.high + 0.2).abs() < 1e-6, "{sure:?}");
     }
 }

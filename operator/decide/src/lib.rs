@@ -61,7 +61,7 @@ pub use descend::WayDown;
 pub use drop_detector::{DropDetector, Fall};
 pub use explain::line;
 pub use history::{DropHold, History, Last, MetricHistory, NoBenefit, ScaleEvent, UpWatch};
-pub use interval::{Range, mean_to_come};
+pub use interval::{Range, cost_to_come, violations_apart};
 pub use lead::{keep_span, lead};
 pub use observation::{
     ForeignWrite, Health, MetricObservation, Observation, QueueObservation, Replicas, Startup, Utilization,

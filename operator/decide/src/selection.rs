@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::interval::{Range, mean_to_come};
+use crate::interval::{Range, cost_to_come, violation_to_come};
 use crate::policy::{ForecastUse, Policy, Protection};
 use crate::strategy::{Selected, Strategy, StrategyReason};
 use crate::tally::{Score, Simulated};
@@ -128,9 +128,8 @@ impl Selection {
             score: **score,
             usual_replicas: usual.map(|s| s.replicas),
             usual_violation: usual.map(|s| s.violation),
-            violation_to_come: mean_to_come(&violations, WEEK)
-                .map(|range| Range { low: range.low.max(0.0), high: range.high.min(1.0) }),
-            cost_to_come: mean_to_come(&costs, WEEK),
+            violation_to_come: violation_to_come(&violations, WEEK),
+            cost_to_come: cost_to_come(&costs, WEEK),
             until,
         });
         self.take(Selected { strategy, reason }, until);

@@ -14,6 +14,8 @@ pub(crate) struct Foreseen {
     cost: f64,
     /// Share of time with too few replicas that came, less the share foreseen.
     violation: f64,
+    /// The same of the share that is spared beside the usual HPA.
+    spared: f64,
     /// Whether what came lay in the interval that was told.
     within: (bool, bool),
 }
@@ -42,6 +44,7 @@ pub(crate) fn foreseen(simulations: &[Simulation], policy: &Policy) -> Option<Fo
     Some(Foreseen {
         cost: cost / (told.score.replicas / told.usual_replicas?) - 1.0,
         violation: came.violation - told.score.violation,
+        spared: (usual.violation - came.violation) - (told.usual_violation? - told.score.violation),
         within: (within(told.cost_to_come, cost), within(told.violation_to_come, came.violation)),
     })
 }
@@ -57,13 +60,15 @@ pub(crate) fn line(startup: u64, protection: Protection, found: &[Foreseen]) -> 
     let mean = |of: fn(&Foreseen) -> f64| found.iter().map(of).sum::<f64>() / n;
     let share = |of: fn(&Foreseen) -> bool| 100.0 * found.iter().filter(|f| of(f)).count() as f64 / n;
     format!(
-        "{startup} s, {protection}, {} series: what came differs from what was foreseen by {:.1} % of the usual HPA's replicas and {:.2} points \
-         of shortage (medians; means {:+.1} % and {:+.2}), and lies within the interval told for {:.0} % and {:.0} %",
+        "{startup} s, {protection}, {} series: what came differs from what was foreseen by {:.1} % of the usual HPA's replicas, {:.2} points \
+         of shortage and {:.2} points of what is spared of the usual HPA's (medians; means {:+.1} %, {:+.2}, {:+.2}), and lies within the interval told for {:.0} % and {:.0} %",
         found.len(),
         100.0 * median(|f| f.cost),
         100.0 * median(|f| f.violation),
+        100.0 * median(|f| f.spared),
         100.0 * mean(|f| f.cost),
         100.0 * mean(|f| f.violation),
+        100.0 * mean(|f| f.spared),
         share(|f| f.within.0),
         share(|f| f.within.1),
     )
