@@ -8,7 +8,7 @@ use crate::backlog::Queue;
 use crate::history::NoBenefit;
 use crate::observation::Observation;
 use crate::policy::{BacklogPolicy, Capacity, ForecastUse, MetricKind, Policy};
-use crate::predictive::{least_around, peak};
+use crate::predictive::{blind_cap, least_around, peak};
 use crate::reactive::{self, Surge};
 use crate::recommendation::{Candidate, CandidateReason, Source};
 use crate::strategy::{Coming, Sizing, Span};
@@ -205,8 +205,19 @@ impl Answers<'_> {
             return self.push(Source::Predictive, None, CandidateReason::ForecastExpired, message);
         };
         let (replicas, message) = (reactive::need(load, capacity), message(params.quantile, load));
-        self.push(Source::Predictive, Some(replicas), CandidateReason::FromForecast, message);
-        self.outcome.keep = reactive::need(keep, capacity);
+        let keep = reactive::need(keep, capacity);
+        let lost_at = self.metric.memory.replicas_at_loss;
+        match lost_at.and_then(|lost_at| blind_cap(lost_at, forecast, &span, capacity)) {
+            Some(cap) if replicas > cap => {
+                let message = format!("{message}; without a measurement it asks for no more than {cap}");
+                self.push(Source::Predictive, Some(cap), CandidateReason::CappedWhileAbsent, message);
+                self.outcome.keep = keep.min(cap);
+            }
+            _ => {
+                self.push(Source::Predictive, Some(replicas), CandidateReason::FromForecast, message);
+                self.outcome.keep = keep;
+            }
+        }
         let dropped = |value| foreseen_drop(value, forecast, span.now, capacity);
         self.outcome.dropped = self.metric.fresh.and_then(dropped);
     }

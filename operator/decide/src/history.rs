@@ -62,6 +62,8 @@ pub struct MetricHistory {
     pub last_bad: Option<Timestamp>,
     /// Since when there has been no fresh value.
     pub absent_since: Option<Timestamp>,
+    /// The replicas asked for when the last fresh value was gone; `None` while there is one.
+    pub replicas_at_loss: Option<u32>,
     /// How far short peaks rise above the mean.
     pub peaks: Peaks,
     /// The readings of the last five minutes.

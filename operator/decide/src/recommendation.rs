@@ -112,6 +112,9 @@ words! {
         WithinTolerance,
         /// Computed from the forecast.
         FromForecast,
+        /// Computed from the forecast, and capped: the metric is away, and the further from the last measurement, the less the
+        /// upper quantile says.
+        CappedWhileAbsent,
         /// There is no forecast.
         NoForecast,
         /// The forecast is too old.

@@ -82,9 +82,10 @@ pub(crate) fn validate<'a>(
         memory.last_bad = Some(now);
     }
     if fresh.is_some() {
-        memory.absent_since = None;
+        (memory.absent_since, memory.replicas_at_loss) = (None, None);
     } else {
         memory.absent_since = memory.absent_since.or(Some(now));
+        memory.replicas_at_loss = memory.replicas_at_loss.or(Some(observation.replicas.spec));
     }
     memory.suspect = match &problem {
         Some(p) if p.reason == AbsenceReason::Implausible => observed.and_then(|o| o.reading.fresh()),

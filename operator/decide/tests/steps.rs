@@ -170,6 +170,45 @@ fn a_simulated_strategy_knows_the_peaks_that_are_usual(#[case] large: f64, #[cas
     assert_eq!(r.candidates.iter().any(|c| c.source == Source::Panic), surge, "{:#?}", r.candidates);
 }
 
+/// The metric is away, and the forecast's upper quantile opens.
+#[rstest]
+#[case::a_quarter_above_what_ran(&[(0, 900.0), (60, 1_000.0)], 1_500.0, 13)]
+#[case::what_the_median_needs(&[(0, 900.0), (60, 1_800.0)], 3_000.0, 18)]
+#[case::below_both(&[(0, 900.0), (60, 900.0)], 1_150.0, 12)]
+fn blind_growth_is_capped(#[case] median: &[(u64, f64)], #[case] upper: f64, #[case] target: u32) {
+    let r = trusted(case(10, 900.0), median)
+        .with(|c| {
+            let forecast = c.seen.metrics[0].forecast.clone().unwrap();
+            let rows = (0..90).map(|i| {
+                let at = forecast.quantile(i, 0.5).unwrap();
+                vec![at * 0.9, at, upper.max(at)]
+            });
+            let opened = Forecast::new(
+                now(),
+                Duration::from_secs(60),
+                vec![0.01, 0.5, 0.99],
+                rows.collect(),
+                "seasonal",
+            );
+            c.seen.metrics[0] = MetricObservation {
+                forecast: Ok(opened.unwrap()),
+                ..MetricObservation::absent("load", AbsenceReason::Empty, "no answer")
+            };
+            c.history.metrics.insert(
+                "load".into(),
+                MetricHistory {
+                    absent_since: Some(ago(600)),
+                    replicas_at_loss: Some(10),
+                    ..MetricHistory::default()
+                },
+            );
+        })
+        .decide();
+    assert_eq!((r.driver.source, r.target), (Source::Predictive, target), "{:#?}", r.candidates);
+    let capped = r.candidates.iter().any(|c| c.reason == CandidateReason::CappedWhileAbsent);
+    assert_eq!(capped, target != 12);
+}
+
 #[rstest]
 #[case::off(trusted(case(10, 900.0), &[(0, 3_000.0)]).with(|c| c.policy.forecast = ForecastUse::Off), CandidateReason::ForecastOff)]
 #[case::metric_off(trusted(case(10, 900.0), &[(0, 3_000.0)]).with(|c| c.policy.metrics[0].forecast = false), CandidateReason::ForecastOff)]

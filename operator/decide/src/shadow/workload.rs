@@ -13,7 +13,7 @@ use crate::history::ScaleEvent;
 use crate::normalize;
 use crate::peaks::Peaks;
 use crate::policy::{BacklogPolicy, MetricKind, Policy};
-use crate::predictive::peak;
+use crate::predictive::{blind_cap, peak};
 use crate::reactive::{Surge, need};
 use crate::strategy::{Selected, Sizing, Strategy, StrategyReason};
 use crate::tally::{TICK, Tally};
@@ -60,6 +60,8 @@ pub(super) struct Workload {
     changed: Option<(u32, bool)>,
     /// For each metric that is a queue: messages waiting, and seconds without anybody to work them off.
     queues: Vec<(f64, f64)>,
+    /// For each metric: the replicas asked for when its load was gone, while it is.
+    lost_at: Vec<Option<u32>>,
     tally: Tally,
 }
 
@@ -106,6 +108,7 @@ impl Workload {
             surge_until: 0,
             changed: None,
             queues: vec![(0.0, 0.0); policy.metrics.len()],
+            lost_at: vec![None; policy.metrics.len()],
             tally: Tally::default(),
         }
     }
@@ -113,16 +116,27 @@ impl Workload {
     pub(super) fn tick(&mut self, policy: &Policy, startup: Duration, tick: &Tick<'_>) {
         self.start(tick.second);
         self.work(policy, tick);
+        if self.spec > 0 || self.began {
+            self.notice_losses(tick);
+        }
         let wish = self.wish(policy, tick);
         if self.spec == 0 && !self.began {
             let first = wish.replicas.clamp(policy.min_replicas, policy.max_replicas);
             (self.spec, self.ready) = (first, first);
             self.before.fill(first);
+            self.notice_losses(tick);
         }
         self.charge(policy, tick);
         let to = self.next(policy, &wish, tick);
         if to != self.spec {
             self.scale(to, startup, tick);
+        }
+    }
+
+    /// Keeps what was asked for when a load was gone.
+    fn notice_losses(&mut self, tick: &Tick<'_>) {
+        for (lost_at, load) in self.lost_at.iter_mut().zip(&tick.loads) {
+            *lost_at = if load.is_some() { None } else { lost_at.or(Some(self.spec)) };
         }
     }
 
@@ -183,8 +197,12 @@ impl Workload {
             }
         }
         if let Some(coming) = tick.coming(m, sizing, self.ahead) {
-            wish.raise(need(coming.load, per_replica), false);
-            wish.keep = wish.keep.max(need(coming.keep, per_replica));
+            let cap = self.lost_at[m].zip(tick.known[m].forecast);
+            let cap =
+                cap.and_then(|(lost_at, forecast)| blind_cap(lost_at, forecast, &tick.span, per_replica));
+            let most = cap.unwrap_or(u32::MAX);
+            wish.raise(need(coming.load, per_replica).min(most), false);
+            wish.keep = wish.keep.max(need(coming.keep, per_replica).min(most));
         }
     }
 
