@@ -26,7 +26,7 @@ const SHARP: f32 = 40.0;
 pub(crate) type Values = [f32; MEMBERS];
 
 /// What was forecast, kept until the value is known.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Mixed {
     pub(crate) members: Values,
     aggregated: f32,

@@ -7,6 +7,11 @@ use crate::members::{ANALOG, FOURIER, MEMBERS};
 use crate::regressions::Regressions;
 use crate::simple::{self, LAST};
 
+/// No member foresees more than so many times the largest load of the history. A curve that is continued far from what it was
+/// fitted on can say anything, and one such forecast moves the scale of all errors for days; what really grows beyond that
+/// is followed by the last value.
+const MOST_GROWTH: f32 = 2.0;
+
 /// The fitted members.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ensemble {
@@ -38,7 +43,7 @@ impl Ensemble {
         self.champion.fit(past, &self.keys);
     }
 
-    /// Every member's forecast at every horizon: `out[key * MEMBERS + member]`, at or above 0.
+    /// Every member's forecast at every horizon: `out[key * MEMBERS + member]`, from 0 to twice the largest load known.
     pub(crate) fn predict(&self, past: &CleanHistory, out: &mut Vec<f32>) {
         out.clear();
         out.resize(self.keys.len() * MEMBERS, 0.0);
@@ -58,10 +63,14 @@ impl Ensemble {
                 cells[ANALOG] = value;
             }
             for cell in cells.iter_mut() {
-                *cell = if cell.is_finite() { cell.max(0.0) } else { fallback.max(0.0) };
+                *cell = if cell.is_finite() { *cell } else { fallback };
             }
         }
         self.champion.predict(past, &self.keys, out);
+        let most = MOST_GROWTH * past.lin.values().iter().copied().fold(0.0, f32::max);
+        for cell in out.iter_mut() {
+            *cell = cell.clamp(0.0, most);
+        }
         for member in self.left_out.iter().copied() {
             out.chunks_mut(MEMBERS).for_each(|cells| cells[member] = cells[LAST]);
         }

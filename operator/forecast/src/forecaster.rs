@@ -162,6 +162,7 @@ impl Forecaster {
         let keep = self.settings.slots();
         let skip = grid.len().saturating_sub(keep / repeat as usize);
         let day = self.day();
+        self.history.choose_unit(grid.iter().skip(skip).filter_map(|(_, value)| value));
         for (begin, value) in grid.iter().skip(skip) {
             for part in 0..repeat {
                 self.observe_slot(time::after(begin, Duration::from_secs(part * ours)), value);

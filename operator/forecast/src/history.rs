@@ -9,6 +9,27 @@ use crate::clean_history::CleanHistory;
 use crate::prefix_sums::{PrefixSums, append};
 use crate::settings::Window;
 
+/// The most that a value counts as until the unit is looked at again. The first load ever seen may be next to nothing (what is
+/// left of a rate that faded out), so nearly everything has to fit above it; squares of it still fit into single precision.
+const BEFORE_REUNION: f64 = 1e15;
+/// The most that a value counts as once the unit is right.
+const MOST: f32 = 1e6;
+/// Values above so many times what nine in ten stay below are glitches, and don't say what is usual.
+const UNUSUAL: f64 = 100.0;
+
+/// The mean of loads, but for those far above nine in ten of the ones that aren't 0; 0 where there are none.
+fn usual(loads: Vec<f64>) -> f64 {
+    let mut above: Vec<f64> = loads.iter().copied().filter(|v| *v > 0.0).collect();
+    if above.is_empty() {
+        return 0.0;
+    }
+    let place = above.len() * 9 / 10;
+    let high = *above.select_nth_unstable_by(place, f64::total_cmp).1;
+    let known = loads.iter().filter(|v| **v <= UNUSUAL * high);
+    let (sum, n) = known.fold((0.0, 0.0), |(s, n), v| (s + v, n + 1.0));
+    sum / n
+}
+
 /// The raw history of one signal on a grid of slots.
 #[derive(Clone, Debug)]
 pub(crate) struct History {
@@ -37,7 +58,7 @@ impl History {
         if self.unit <= 0.0 && value > 0.0 {
             self.unit = value.clamp(1e-200, 1e200);
         }
-        if self.unit > 0.0 { (value / self.unit).min(1e6) as f32 } else { 0.0 }
+        if self.unit > 0.0 { (value / self.unit).min(BEFORE_REUNION) as f32 } else { 0.0 }
     }
 
     pub(crate) fn push(&mut self, slot: i64, value: f32) {
@@ -68,20 +89,24 @@ impl History {
 
     /// The factor by which values have to be multiplied so that their mean is near 1 again; 1 where it is.
     pub(crate) fn reunite(&mut self) -> f32 {
-        let (sum, n) = self
-            .values
-            .iter()
-            .filter(|v| v.is_finite())
-            .fold((0.0_f64, 0.0), |(s, n), v| (s + f64::from(*v), n + 1.0));
-        let mean = if n > 0.0 { sum / n } else { 0.0 };
+        let known = self.values.iter().filter(|v| v.is_finite()).map(|v| f64::from(*v));
+        let mean = usual(known.collect());
         if mean <= 0.0 || (0.4..2.5).contains(&mean) {
             return 1.0;
         }
         let unit = (self.unit * mean).clamp(1e-250, 1e250);
         let factor = (self.unit / unit) as f32;
         self.unit = unit;
-        self.values.iter_mut().for_each(|v| *v = (*v * factor).min(1e6));
+        self.values.iter_mut().for_each(|v| *v = (*v * factor).min(MOST));
         factor
+    }
+
+    /// Takes the usual load among `values` as the unit, where there is none yet.
+    pub(crate) fn choose_unit(&mut self, values: impl Iterator<Item = f64>) {
+        let usual = usual(values.filter(|v| v.is_finite() && *v >= 0.0).collect());
+        if self.unit <= 0.0 && usual > 0.0 {
+            self.unit = usual.clamp(1e-200, 1e200);
+        }
     }
 
     /// The cleaned past: gaps filled, glitches taken out, excluded windows not to be learned from.

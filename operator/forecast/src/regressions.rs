@@ -95,8 +95,7 @@ impl Regressions {
             let Some(model) = &self.ridges[key] else { continue };
             let mut row = [0.0; WIDTH];
             features::fill(&place, &past.log, i, *h, &mut row);
-            let most = (1.2 * model.range.1).min(20.0);
-            let load = model.predict(&row).min(most).exp_m1();
+            let load = model.predict(&row).exp_m1();
             if load.is_finite() {
                 cells[LOG_RIDGE] = load.max(0.0);
             }

@@ -9,8 +9,6 @@ use crate::features::{Row, WIDTH};
 pub(crate) struct Ridge {
     coefficients: Vec<f32>,
     intercept: f32,
-    /// The largest and smallest target seen.
-    pub(crate) range: (f32, f32),
 }
 
 impl Ridge {
@@ -113,13 +111,8 @@ fn solve(p: &Problem<'_>, weights: &[f32]) -> Option<Ridge> {
         coefficients[k] = solution[k] as f32 * scale[k];
         intercept -= coefficients[k] * m.mean[k];
     }
-    let inside = || p.targets.iter().zip(weights).filter(|(_, w)| **w > 0.0).map(|(t, _)| *t);
-    let range = (inside().fold(f32::INFINITY, f32::min), inside().fold(f32::NEG_INFINITY, f32::max));
-    (intercept.is_finite() && coefficients.iter().all(|c| c.is_finite())).then_some(Ridge {
-        coefficients,
-        intercept,
-        range,
-    })
+    (intercept.is_finite() && coefficients.iter().all(|c| c.is_finite()))
+        .then_some(Ridge { coefficients, intercept })
 }
 
 /// Adds up the weighted products of standardised rows, four rows at a time so that each cell of the matrix is

@@ -32,9 +32,9 @@ impl Forecaster {
     /// # Errors
     ///
     /// [`NoForecast`] with its reason, in the order of [`NoForecastReason`]: nothing measured; less than two seasons;
-    /// too many gaps in the last day; the newest value older than three steps (ten minutes at least); no better than
-    /// the last value and the same time yesterday, over about the last day, at any horizon that decisions look at
-    /// (unless its error is below 2 %); error above half of load;
+    /// too many gaps in the last day; the newest value older than three steps (ten minutes at least); an upper quantile no better
+    /// than those that the last value and the same time yesterday have of their own, over about the last day, at any horizon
+    /// that decisions look at (unless the error is below 2 %); error above half of load;
     /// less than 85 % of values at or below the .95 quantile; the level jumped within the last half hour and the error
     /// is still well above what it was; the signal follows our replicas.
     pub fn predict(&self, origin: Timestamp) -> Result<Forecast, NoForecast> {
@@ -80,15 +80,15 @@ impl Forecaster {
             );
         };
         let worse = |t: &&&HorizonModel| {
-            t.score.relative() > GOOD_ENOUGH && t.score.versus(0).max(t.score.versus(1)) >= 1.0
+            t.score.relative() > GOOD_ENOUGH && t.score.upper_versus(0).max(t.score.upper_versus(1)) >= 1.0
         };
         if scored.iter().filter(worse).count() == scored.len() {
             return no(
                 NoForecastReason::NotBetterThanNaive,
                 format!(
-                    "error {:.2} of the last value's and {:.2} of yesterday's over the last day",
-                    last.score.versus(0),
-                    last.score.versus(1)
+                    "loss of the .95 quantile {:.2} of the last value's own and {:.2} of yesterday's over the last day",
+                    last.score.upper_versus(0),
+                    last.score.upper_versus(1)
                 ),
             );
         }
@@ -236,19 +236,24 @@ mod tests {
 
     #[test]
     fn no_better_than_the_last_value_at_any_horizon_is_refused() {
-        let no_better = |t: &mut HorizonModel| t.score.errors = [0.2 * t.score.load; 3];
+        let no_better = |t: &mut HorizonModel| {
+            (t.score.errors, t.score.upper) = ([0.2 * t.score.load; 3], [0.1 * t.score.load; 3])
+        };
         assert_eq!(reason(|f| each(f, no_better)), Some(NoForecastReason::NotBetterThanNaive));
         // One horizon at which it is better is enough: the decision looks at that of its lead time.
         let one = |f: &mut Forecaster| {
             each(f, no_better);
-            f.tracks[0].score.errors[0] *= 0.5;
+            f.tracks[0].score.upper[0] *= 0.5;
         };
         assert_eq!(reason(one), None);
     }
 
     #[test]
     fn better_than_the_last_value_but_not_than_yesterday_is_refused() {
-        let not_better = |t: &mut HorizonModel| t.score.errors = [0.2, 0.4, 0.1].map(|e| e * t.score.load);
+        let not_better = |t: &mut HorizonModel| {
+            t.score.errors = [0.2, 0.4, 0.4].map(|e| e * t.score.load);
+            t.score.upper = [0.2, 0.4, 0.1].map(|e| e * t.score.load);
+        };
         assert_eq!(reason(|f| each(f, not_better)), Some(NoForecastReason::NotBetterThanNaive));
     }
 

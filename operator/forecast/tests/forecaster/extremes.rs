@@ -1,6 +1,6 @@
 //! Loads at the edge of what numbers can be.
 
-use proptest::prelude::*;
+use proptest::prelude::{Just, ProptestConfig, Strategy, prop, prop_assert, prop_oneof, proptest};
 
 use super::*;
 
@@ -37,6 +37,55 @@ fn the_unit_of_load_does_not_matter() {
         for (h, level) in [(0, 0.5), (2, 0.9), (11, 0.5), (11, 0.99)] {
             let ratio = other.quantile(h, level).unwrap() / unit / plain.quantile(h, level).unwrap();
             assert!((ratio - 1.0).abs() < 0.01, "unit {unit}, row {h}, level {level}: {ratio}");
+        }
+    }
+}
+
+/// What is left of a rate that faded out, before the first load: next to nothing, and still above 0.
+#[test]
+fn the_first_load_may_be_next_to_nothing() {
+    for residue in [1e-9, 1e-17, 1e-300] {
+        let mut values = noisy(8 * DAY, 0.05, daily);
+        values[..60].fill(0.0);
+        values[60] = residue;
+        let all_at_once = filled(Settings::default(), &values[..6 * DAY]);
+        let mut one_by_one = filled(Settings::default(), &values[..61]);
+        walk(&mut one_by_one, &values[..6 * DAY], 61, 1);
+        for mut f in [all_at_once, one_by_one] {
+            for (t, forecast) in walk(&mut f, &values, 6 * DAY, 1) {
+                let (said, upper) = (forecast.quantile(0, 0.5).unwrap(), forecast.quantile(0, 0.99).unwrap());
+                assert!((said / daily(t) - 1.0).abs() < 0.3, "{residue}: {said} for {}", daily(t));
+                assert!(upper < 2.0 * daily(t), "{residue}: {upper} for {}", daily(t));
+            }
+        }
+    }
+}
+
+/// However a load goes, what is foreseen stays within reach of what was seen.
+#[test]
+fn nothing_is_foreseen_that_is_far_beyond_what_was_seen() {
+    let mut rng = SmallRng::seed_from_u64(11);
+    for case in 0..12 {
+        let (open, peak, spikes) =
+            (rng.random_range(2..20), rng.random_range(1.0..1e4), rng.random_range(0..3));
+        let glitch = (case % 3 == 0).then(|| rng.random_range(0..4 * DAY));
+        let load = |t: usize| {
+            let hour = t % DAY / 12;
+            let on = hour >= open && (t / DAY) % 7 < 5;
+            let burst = if spikes > 0 && t % 97 < spikes { 4.0 } else { 1.0 };
+            let glitch = if glitch == Some(t) { 1e5 } else { 1.0 };
+            if on { peak * burst * glitch * (1.0 + (t * 7_919 % 101) as f64 / 50.0) } else { 0.0 }
+        };
+        let values: Vec<f64> = (0..10 * DAY).map(load).collect();
+        let most = (0..10 * DAY).filter(|t| glitch != Some(*t)).map(load).fold(0.0, f64::max);
+        let mut f = filled(Settings::default(), &values[..7 * DAY]);
+        for (t, forecast) in walk(&mut f, &values, 7 * DAY, 1) {
+            let row = |level| forecast.quantile(0, level).unwrap();
+            assert!(
+                row(0.5) < 2.5 * most && row(0.95) < 5.0 * most,
+                "case {case}, slot {t}: {} of {most}",
+                row(0.95)
+            );
         }
     }
 }
