@@ -6,6 +6,9 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use backtest::PodMetrics;
+use backtest::baseline::KedaSpec;
+use backtest::hpa::Behavior;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use testbed::exporter::Counter;
@@ -69,6 +72,87 @@ async fn a_scaled_object_on_prometheus_scales_a_deployment() -> Result<()> {
     let five = |deployment: &Value| deployment["status"]["readyReplicas"] == 5;
     wait_for(&plane, ("apps/v1", "Deployment"), "web", "five for 450 at 100 each", five).await?;
     Ok(())
+}
+
+/// One look at the real KEDA and at the one that is replayed.
+#[derive(Debug, Clone, Copy)]
+#[allow(dead_code, reason = "load and time are for whoever reads a failure")]
+struct Look {
+    seconds: usize,
+    load: Option<f64>,
+    replicas: u32,
+    replayed: u32,
+}
+
+/// Polling, activation and cooldown of the KEDA that `foresail backtest` replays, against the real one.
+#[tokio::test]
+async fn the_keda_that_is_replayed_rests_and_wakes_as_the_real_one_does() -> Result<()> {
+    let plane = ControlPlane::start().await?;
+    let _nodes = Nodes::start(&plane, Duration::from_secs(1)).await?;
+    let _keda = Keda::start(&plane).await?;
+    // A trickle below the activation threshold, work, less work, nothing. The scrapes begin before.
+    let knots = [(0, 20.0), (60, 20.0), (61, 450.0), (110, 450.0), (111, 150.0), (160, 150.0), (161, 0.0)];
+    let shape = Shape::new(Timestamp::now(), jiff::SignedDuration::from_mins(10), &knots);
+    let counter = Counter::new("http_requests_total{app=\"web\"}", shape, Timestamp::now());
+    let exporter = LoadExporter::start(vec![counter]).await?;
+    let prometheus = Prometheus::setup().scrape("load", &[exporter.target()]).start().await?;
+    let query = "sum(rate(http_requests_total{app=\"web\"}[10s]))";
+    prometheus.wait_for(query, PATIENCE).await?;
+    plane.apply_object(deployment("web", 0, "100m")).await?;
+    let (polling, cooldown, window) = (5, 20, 10);
+    plane
+        .apply_object(json!({
+            "apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": "web"},
+            "spec": {
+                "scaleTargetRef": {"name": "web"}, "minReplicaCount": 0, "maxReplicaCount": 10,
+                "pollingInterval": polling, "cooldownPeriod": cooldown,
+                "advanced": {"horizontalPodAutoscalerConfig": {
+                    "behavior": {"scaleDown": {"stabilizationWindowSeconds": window}}}},
+                "triggers": [{"type": "prometheus", "metadata": {
+                    "serverAddress": prometheus.url(), "threshold": "100", "activationThreshold": "50", "query": query,
+                }}],
+            },
+        }))
+        .await?;
+    let mut behavior = Behavior::default();
+    behavior.down.window = window;
+    let mut spec = KedaSpec { polling, cooldown, activation: 50.0, ..KedaSpec::on(100.0, 0, 10) };
+    spec.hpa.behavior = Some(behavior);
+    let looks = watch(&plane, &prometheus, query, backtest::baseline::Keda::new(spec)).await?;
+    // KEDA polls and the HPA looks at a phase of their own, and a write takes a moment.
+    let apart = polling.div_ceil(2) + 3;
+    let differs = |(i, look): (usize, &Look)| {
+        let around = &looks[i.saturating_sub(apart)..(i + apart + 1).min(looks.len())];
+        (!around.iter().any(|other| other.replicas == look.replayed)).then_some(*look)
+    };
+    let differing: Vec<Look> = looks.iter().enumerate().filter_map(differs).collect();
+    ensure!(differing.is_empty(), "{differing:#?}");
+    let most = looks.iter().map(|look| look.replicas).max();
+    let woke = looks.iter().find(|look| look.replicas > 0).map(|look| look.seconds);
+    let slept = looks.last().map(|look| look.replicas);
+    ensure!(most == Some(5) && woke.is_some() && slept == Some(0), "{looks:#?}");
+    Ok(())
+}
+
+/// Looks every two seconds, for as long as the load takes and the cooldown after it; what is replayed has replicas of its own.
+async fn watch(
+    plane: &ControlPlane,
+    prometheus: &Prometheus,
+    query: &str,
+    mut keda: backtest::baseline::Keda,
+) -> Result<Vec<Look>> {
+    let mut every = tokio::time::interval(Duration::from_secs(2));
+    let (mut looks, mut replayed) = (Vec::new(), 0);
+    for tick in 0..120 {
+        every.tick().await;
+        let load = prometheus.value(query).await.ok();
+        let object = plane.get("apps/v1", "Deployment", "default", "web").await?;
+        let replicas = object["spec"]["replicas"].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
+        let seconds = tick * 2;
+        replayed = keda.step(seconds, replayed, &PodMetrics::default(), load);
+        looks.push(Look { seconds, load, replicas, replayed });
+    }
+    Ok(looks)
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ pub mod control_plane;
 pub mod exporter;
 pub mod fleet;
 pub mod foresail;
+pub mod hpa_agreement;
 pub mod idle;
 pub mod net;
 pub mod nodes;

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use testbed::{assets, idle, warm_up};
+use jiff::{SignedDuration, Timestamp};
+use testbed::hpa_agreement::{self, Agreement, Scene};
+use testbed::{Shape, assets, idle, warm_up};
 
 /// Real servers on loopback, for trying Foresail without a cluster.
 #[derive(Debug, Parser)]
@@ -45,6 +47,15 @@ enum Command {
         #[arg(long, default_value_t = 300)]
         policies: usize,
     },
+    /// Play load to a real HPA on CPU, and ask the one that `foresail backtest` replays at each tick what it would do
+    Hpa {
+        /// For how long, in minutes
+        #[arg(long, default_value_t = 60)]
+        minutes: u64,
+        /// The HPA's scaleDown.stabilizationWindowSeconds; without it the HPA has no behavior
+        #[arg(long)]
+        window: Option<u32>,
+    },
 }
 
 #[tokio::main]
@@ -55,6 +66,7 @@ async fn main() -> Result<()> {
         Command::Versions => versions(),
         Command::Idle { policies, seconds } => measure(policies, Duration::from_secs(seconds)).await,
         Command::WarmUp { policies } => learn(policies).await,
+        Command::Hpa { minutes, window } => compare(Duration::from_mins(minutes), window).await,
     }
 }
 
@@ -88,5 +100,47 @@ async fn learn(policies: usize) -> Result<()> {
     line("decided on with a forecast", measured.first_forecast, measured.forecasts);
     line("a strategy selected on seven days", measured.first_selected, measured.selected);
     println!("  99 % of the looks began no later than {} s after their turn", measured.delay_p99);
+    Ok(())
+}
+
+/// Ramps, a plateau, a spike and a night, again and again in twenty minutes.
+fn changing() -> Shape {
+    let knots = [
+        (0, 60.0),
+        (180, 60.0),
+        (300, 420.0),
+        (420, 420.0),
+        (425, 900.0),
+        (500, 900.0),
+        (505, 300.0),
+        (700, 350.0),
+        (900, 40.0),
+        (1_199, 40.0),
+    ];
+    Shape::new(Timestamp::now(), SignedDuration::from_mins(20), &knots)
+}
+
+async fn compare(span: Duration, window: Option<u32>) -> Result<()> {
+    let startup = Duration::from_secs(20);
+    let scene = Scene { load: changing(), span, target: 70, window, startup };
+    let agreement = hpa_agreement::play(&scene).await?;
+    let Agreement { ticks, differing } = &agreement;
+    println!(
+        "{} ticks of 2 s, {} changes of replicas by the real HPA; the replayed one differs at {} ticks",
+        ticks.len(),
+        agreement.changes(),
+        differing.len()
+    );
+    for tick in differing {
+        println!(
+            "  {} {} replicas, replayed {}; ready {:?}, {} unready, {} missing",
+            tick.at,
+            tick.replicas,
+            tick.replayed,
+            tick.groups.ready,
+            tick.groups.unready,
+            tick.groups.missing
+        );
+    }
     Ok(())
 }

@@ -290,10 +290,12 @@ fn summary(out: &mut String, name: &str, cells: &[&Cell]) {
     );
     let worst = cells.iter().map(|c| c.over_tuned_hpa).fold(0.0, f64::max);
     let dominated = cells.iter().filter(|c| c.dominated_by.is_some()).count();
+    // Of what a perfect forecast would save, in logarithms.
+    let gained = 100.0 * mean(|c| c.over_tuned_hpa).ln() / mean(|c| c.perfect_over_tuned_hpa).ln();
     let removed: u32 = cells.iter().map(|c| c.removed_on_bad_data).sum();
     let _ = writeln!(
         out,
-        "  = {name} ({}): R/HPA* {:.3}, worst {worst:.3}, dominated {dominated}; oracle x {:.3}; against HPA 70 %: broken {:.2}, hours {:.3}, broken at equal cost {at_equal}, actions {:.2}; reversals/d {:.1}; removed on bad data {removed}",
+        "  = {name} ({}): R/HPA* {:.3} ({gained:.0} % of what a perfect forecast saves), worst {worst:.3}, dominated {dominated}; oracle x {:.3}; against HPA 70 %: broken {:.2}, hours {:.3}, broken at equal cost {at_equal}, actions {:.2}; reversals/d {:.1}; removed on bad data {removed}",
         cells.len(),
         mean(|c| c.over_tuned_hpa),
         mean(|c| c.over_oracle),

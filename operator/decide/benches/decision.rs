@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use decide::{
-    History, MetricObservation, Observation, Policy, Record, Selected, Startup, Strategy, StrategyReason,
-    recommend,
+    History, MetricObservation, Observation, Policy, Protection, Record, Selected, Selection, Simulated,
+    Startup, Strategy, StrategyReason, Tally, recommend, strategy_grid,
 };
 use jiff::Timestamp;
 use series::{Forecast, Reading, Sample, time};
@@ -48,6 +48,35 @@ fn context() -> (Policy, Observation, History, Timestamp) {
     (policy, observation, history, now)
 }
 
+/// All strategies over a week, each as good as its place in the grid.
+fn week(policy: &Policy) -> Vec<Simulated> {
+    let of = |(i, strategy)| {
+        let day = |d: usize| Tally {
+            ticks: 5_760,
+            short: (20 + (i * 7 + d * 13) % 90) as u32,
+            replicas: 5_760 * (10 + (i * 3) as u64 % 9),
+            changes: 60 + (i % 50) as u32,
+            reversals: (i % 7) as u32,
+        };
+        Simulated { strategy, days: (0..7).map(day).collect() }
+    };
+    strategy_grid(policy).into_iter().enumerate().map(of).collect()
+}
+
+fn selection(c: &mut Criterion) {
+    for protection in [Protection::SameCost, Protection::Share(0.99)] {
+        let policy = Policy { protection, ..Policy::simple(1, 100, 100.0) };
+        let simulated = week(&policy);
+        c.bench_function(&format!("one selection, {protection}"), |b| {
+            b.iter(|| {
+                let mut selection = Selection::default();
+                selection.prove(black_box(&policy), black_box(&simulated), Timestamp::UNIX_EPOCH);
+                selection
+            });
+        });
+    }
+}
+
 fn decision(c: &mut Criterion) {
     let (policy, observation, history, now) = context();
     c.bench_function("one decision", |b| {
@@ -58,5 +87,5 @@ fn decision(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, decision);
+criterion_group!(benches, decision, selection);
 criterion_main!(benches);

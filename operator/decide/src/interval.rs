@@ -48,7 +48,7 @@ pub fn cost_to_come(days: &[f64], coming: f64) -> Option<Range> {
 /// A share of time to come with too few replicas. What is often short is short by more in one week and by less in another.
 pub(crate) fn violation_to_come(days: &[f64], coming: f64) -> Option<Range> {
     const OF_MEAN: f64 = 0.5;
-    const LEAST: f64 = 0.001;
+    const LEAST: f64 = 0.002;
     let mean = days.iter().sum::<f64>() / days.len().max(1) as f64;
     let range = mean_to_come(days, coming, LEAST + OF_MEAN * mean)?;
     Some(Range { low: range.low.max(0.0), high: range.high.min(1.0) })
@@ -57,7 +57,7 @@ pub(crate) fn violation_to_come(days: &[f64], coming: f64) -> Option<Range> {
 /// By how much two shares of time with too few replicas are to differ.
 pub fn violations_apart(days: &[f64], coming: f64) -> Option<Range> {
     const OF_MEAN: f64 = 0.25;
-    const LEAST: f64 = 0.0005;
+    const LEAST: f64 = 0.001;
     let mean = days.iter().sum::<f64>() / days.len().max(1) as f64;
     mean_to_come(days, coming, LEAST + OF_MEAN * mean.abs())
 }
@@ -80,7 +80,7 @@ mod tests {
         assert_eq!(mean_to_come(&[2.0; 7], 7.0, 1.0), Some(Range { low: 0.355, high: 3.645 }));
         assert_eq!(mean_to_come(&[2.0], 7.0, 1.0), None);
         let never = violation_to_come(&[0.0; 7], 7.0).unwrap();
-        assert!(never.low == 0.0 && (0.001..0.003).contains(&never.high), "{never:?}");
+        assert!(never.low == 0.0 && (0.002..0.004).contains(&never.high), "{never:?}");
     }
 
     #[test]

@@ -104,8 +104,9 @@ impl Selection {
         simulated: &[Simulated],
         until: Timestamp,
     ) {
-        let scores: Vec<Score> = simulated.iter().filter_map(Simulated::score).collect();
-        let scores: Vec<&Score> = scores.iter().filter(|s| is_sane(s)).collect();
+        let mut all: Vec<Score> = Vec::with_capacity(simulated.len());
+        all.extend(simulated.iter().filter_map(Simulated::score).filter(is_sane));
+        let scores: Vec<&Score> = all.iter().collect();
         if scores.is_empty() || policy.forecast == ForecastUse::Off {
             return;
         }

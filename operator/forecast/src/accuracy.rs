@@ -38,9 +38,9 @@ pub struct HorizonScore {
     pub scored: u64,
     /// Mean absolute error of the median over mean load (WAPE), 0 upwards; .1 is 10 %.
     pub error: f64,
-    /// Error over that of the last value; below 1 is better.
+    /// Pinball loss of the .95 quantile over that of the last value with a quantile of its own; below 1 is better.
     pub versus_last_value: f64,
-    /// Error over that of the same time yesterday; below 1 is better.
+    /// The same over that of the same time yesterday.
     pub versus_yesterday: f64,
     /// Share of values at or below the .9 quantile; .9 is calibrated.
     pub coverage_90: f64,

@@ -88,11 +88,6 @@ impl Score {
         self.errors[0] / self.load.max(1e-9)
     }
 
-    /// Error over that of the last value (0) or of yesterday (1).
-    pub(crate) fn versus(&self, which: usize) -> f32 {
-        self.errors[0] / self.errors[1 + which].max(1e-9 * self.load.max(1e-9))
-    }
-
     /// Loss of the .95 quantile over that of the last value's own (0) or of yesterday's (1).
     pub(crate) fn upper_versus(&self, which: usize) -> f32 {
         self.upper[0] / self.upper[1 + which].max(1e-9 * self.load.max(1e-9))

@@ -33,7 +33,7 @@ pub enum NoForecastReason {
     TooManyGaps,
     /// The newest sample is too old.
     Stale,
-    /// On the recent past the forecast was no better than the last value and the same time yesterday.
+    /// On the recent past the forecast's upper quantile was no better than those of the last value and the same time yesterday.
     NotBetterThanNaive,
     /// The error is so large that the number means little.
     TooInaccurate,

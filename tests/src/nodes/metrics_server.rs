@@ -76,16 +76,18 @@ impl MetricsServer {
 pub async fn pods(client: &Client, app: &str) -> Result<Vec<f64>> {
     let path = format!("/apis/metrics.k8s.io/v1beta1/namespaces/default/pods?labelSelector=app%3D{app}");
     let answer: Value = client.request(http::Request::get(path).body(Vec::new())?).await?;
-    let cpu = |pod: &Value| {
-        let text = pod["containers"][0]["usage"]["cpu"].as_str()?;
-        let (digits, scale) = match text.strip_suffix('n') {
-            Some(digits) => (digits, 1e-6),
-            None => match text.strip_suffix('u') {
-                Some(digits) => (digits, 1e-3),
-                None => text.strip_suffix('m').map_or((text, 1e3), |digits| (digits, 1.0)),
-            },
-        };
-        digits.parse::<f64>().ok().map(|number| number * scale)
+    Ok(answer["items"].as_array().into_iter().flatten().filter_map(millicores).collect())
+}
+
+/// What a pod's first container uses, in thousandths of a core, of its `PodMetrics`.
+pub fn millicores(pod: &Value) -> Option<f64> {
+    let text = pod["containers"][0]["usage"]["cpu"].as_str()?;
+    let (digits, scale) = match text.strip_suffix('n') {
+        Some(digits) => (digits, 1e-6),
+        None => match text.strip_suffix('u') {
+            Some(digits) => (digits, 1e-3),
+            None => text.strip_suffix('m').map_or((text, 1e3), |digits| (digits, 1.0)),
+        },
     };
-    Ok(answer["items"].as_array().into_iter().flatten().filter_map(cpu).collect())
+    digits.parse::<f64>().ok().map(|number| number * scale)
 }

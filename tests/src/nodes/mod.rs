@@ -14,7 +14,7 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-pub use metrics_server::{MetricsServer, pods as cpu_of_pods};
+pub use metrics_server::{MetricsServer, millicores, pods as cpu_of_pods};
 pub use stages::{CRASH_LOOP, EVICTED, FLAPPING, annotation};
 pub use usage::{Play, Usage};
 

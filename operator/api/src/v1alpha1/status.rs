@@ -159,7 +159,8 @@ pub struct ForecastStatus {
     /// What makes the forecast now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// The forecast's error as a percentage of that of the better of "as now" and "as yesterday"; below 100 is better.
+    /// The loss of the forecast's .95 quantile, which decisions lean on, as a percentage of that of the better of "as now" and "as
+    /// yesterday", each with a quantile of its own; below 100 is better.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_percent_of_naive: Option<i32>,
     /// How often the load stayed below the forecast for the wanted protection, in percent.

@@ -6,7 +6,7 @@
 use series::AbsenceReason;
 
 use crate::hpa::{HpaSpec, Metric, Normalizer};
-use crate::scaler::{Answer, Scaler, View};
+use crate::scaler::{Answer, PodMetrics, Scaler, View};
 
 /// A ScaledObject's `spec`, without the workload.
 #[derive(Clone, Debug, PartialEq)]
@@ -136,37 +136,40 @@ impl Keda {
     }
 
     /// What KEDA itself sets between resting and working, once per polling; `None` where the HPA decides.
-    fn rest_or_work(&mut self, view: &View<'_>, value: Option<f64>) -> Option<u32> {
+    fn rest_or_work(&mut self, second: usize, current: u32, value: Option<f64>) -> Option<u32> {
         let rest = self.spec.at_rest()?;
-        let resting = view.spec <= rest;
-        if self.polled.is_some_and(|at| view.second - at < self.spec.polling) {
+        let resting = current <= rest;
+        if self.polled.is_some_and(|at| second - at < self.spec.polling) {
             // The HPA leaves a workload without replicas alone.
-            return (resting && view.spec == 0).then_some(0);
+            return (resting && current == 0).then_some(0);
         }
-        self.polled = Some(view.second);
+        self.polled = Some(second);
         match value {
             Some(value) if value > self.spec.activation => {
-                self.active = view.second;
+                self.active = second;
                 resting.then_some(self.spec.min.max(1))
             }
-            Some(_) if resting || view.second - self.active > self.spec.cooldown => Some(rest),
-            _ => (view.spec == 0).then_some(0),
+            Some(_) if resting || second - self.active > self.spec.cooldown => Some(rest),
+            _ => (current == 0).then_some(0),
         }
+    }
+
+    /// Replicas to set where `current` are set, the pods' metrics are these, and the trigger's query answers `value`, or fails.
+    pub fn step(&mut self, second: usize, current: u32, pods: &PodMetrics, value: Option<f64>) -> u32 {
+        self.failures = if value.is_some() { 0 } else { self.failures + 1 };
+        if let Some(replicas) = self.rest_or_work(second, current, value) {
+            return replicas;
+        }
+        let value = value.or_else(|| self.fallback(current));
+        let Some(proposal) = self.spec.hpa.proposal(current, pods, value) else { return current };
+        self.normalizer.normalize(second, current, proposal)
     }
 }
 
 impl Scaler for Keda {
     fn decide(&mut self, view: &View<'_>, explain: bool) -> Answer {
         let value = self.metric(view);
-        self.failures = if value.is_some() { 0 } else { self.failures + 1 };
-        if let Some(n) = self.rest_or_work(view, value) {
-            return Answer::with(n, explain, &[("activation", n)]);
-        }
-        let value = value.or_else(|| self.fallback(view.spec));
-        let Some(proposal) = self.spec.hpa.proposal(view, value) else {
-            return Answer::with(view.spec, explain, &[("no metric", view.spec)]);
-        };
-        let replicas = self.normalizer.normalize(view.second, view.spec, proposal);
-        Answer::with(replicas, explain, &[("proposal", proposal), ("normalized", replicas)])
+        let replicas = self.step(view.second, view.spec, &view.pods, value);
+        Answer::with(replicas, explain, &[("keda", replicas)])
     }
 }

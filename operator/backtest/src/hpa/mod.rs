@@ -7,7 +7,7 @@ mod replicas;
 pub use normalize::{Behavior, Normalizer, Policy, PolicyKind, Rules, Select};
 pub use replicas::{PodGroups, Tolerance, external_replicas, resource_replicas};
 
-use crate::scaler::{Answer, Scaler, View};
+use crate::scaler::{Answer, PodMetrics, Scaler, View};
 
 /// What an HPA reads.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,25 +41,25 @@ impl HpaSpec {
 
     /// Replicas before normalizing (`computeReplicasForMetrics`), from what the load metric says; `None` where nothing is
     /// changed, because no metric can be had or one can't and the others ask for fewer replicas.
-    pub(crate) fn proposal(&self, view: &View<'_>, load: Option<f64>) -> Option<u32> {
+    pub(crate) fn proposal(&self, current: u32, pods: &PodMetrics, load: Option<f64>) -> Option<u32> {
         let mut unknown = false;
         let mut most: Option<u32> = None;
         for metric in &self.metrics {
-            match self.replicas(*metric, view, load) {
+            match self.replicas(*metric, current, pods, load) {
                 Some(replicas) => most = most.max(Some(replicas)),
                 None => unknown = true,
             }
         }
-        most.filter(|most| !unknown || *most >= view.spec)
+        most.filter(|most| !unknown || *most >= current)
     }
 
-    fn replicas(&self, metric: Metric, view: &View<'_>, load: Option<f64>) -> Option<u32> {
+    fn replicas(&self, metric: Metric, current: u32, pods: &PodMetrics, load: Option<f64>) -> Option<u32> {
         match metric {
             Metric::Utilization(target) => {
-                view.pods.available.then_some(())?;
-                resource_replicas(&PodGroups::of(&view.pods), view.spec, target, self.tolerance)
+                pods.available.then_some(())?;
+                resource_replicas(&PodGroups::of(pods), current, target, self.tolerance)
             }
-            Metric::Average(target) => Some(external_replicas(load?, target, view.spec, self.tolerance)),
+            Metric::Average(target) => Some(external_replicas(load?, target, current, self.tolerance)),
         }
     }
 }
@@ -80,7 +80,7 @@ impl Hpa {
 
     /// Replicas before normalizing; `None` where the HPA changes nothing.
     pub fn proposal(&self, view: &View<'_>) -> Option<u32> {
-        self.spec.proposal(view, view.signal.reading.fresh())
+        self.spec.proposal(view.spec, &view.pods, view.signal.reading.fresh())
     }
 }
 

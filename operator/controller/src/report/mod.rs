@@ -118,7 +118,7 @@ fn make_status(
             .map(|intent| capacity::status(&intent.policy, autoscaler.map(|a| a.history())))
             .unwrap_or_default(),
         forecast,
-        selection: autoscaler.map(|a| selection(a, now)),
+        selection: autoscaler.map(|a| selection(a, subject.intent.map(|i| &i.policy), now)),
         next_change: next_change.map(|c| (c.at, c.replicas)),
         saved: autoscaler.map(|a| a.savings()).and_then(|s| Some((s.seconds / 3_600.0, s.since?))),
         trace_id,

@@ -7,7 +7,7 @@ use api::v1alpha1::{
     SelectionStatus, Startup,
 };
 use autoscaler::{Autoscaler, ForecastState, Progress, score_at};
-use decide::{Evidence, MetricObservation, Selection};
+use decide::{Evidence, MetricObservation, Policy, Protection, Selection, StrategyReason};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use series::{Reading, time};
@@ -148,9 +148,13 @@ fn forecast(inputs: &Inputs<'_>, decided: &Decided) -> Option<ForecastStatus> {
 }
 
 /// How the strategy in force was selected, or how far that got.
-pub(crate) fn selection(autoscaler: &Autoscaler, now: Timestamp) -> SelectionStatus {
+pub(crate) fn selection(autoscaler: &Autoscaler, policy: Option<&Policy>, now: Timestamp) -> SelectionStatus {
     let Selection { selected, evidence, .. } = autoscaler.selection();
-    let (state, message) = progress(&autoscaler.progress(now), evidence.is_some());
+    let (state, mut message) = progress(&autoscaler.progress(now), evidence.is_some());
+    if state == SELECTED {
+        let unkept = policy.and_then(|p| unkept(autoscaler.selection(), p, autoscaler.savings().peak()));
+        message = unkept.unwrap_or_default();
+    }
     let hundredths = |share: f64| format!("{:.2}%", share * 100.0);
     SelectionStatus {
         state: state.to_owned(),
@@ -167,6 +171,30 @@ pub(crate) fn selection(autoscaler: &Autoscaler, now: Timestamp) -> SelectionSta
             .and_then(|e| e.cost_to_come)
             .map(|range| format!("{} to {}", percent(range.low), percent(range.high))),
     }
+}
+
+/// What is said beforehand of a promise that no strategy kept: how close one came, at which cost, and whether the bound was in
+/// the way. `peak` is the most replicas that the last week needed within the bounds.
+fn unkept(selection: &Selection, policy: &Policy, peak: Option<u32>) -> Option<String> {
+    let evidence = selection.evidence?;
+    let safest = selection.selected?.reason == StrategyReason::SafestOnReplay;
+    let Protection::Share(_) = policy.protection else { return None };
+    let cost = of_hpa(evidence, evidence.score.replicas);
+    let cost = cost.map_or_else(String::new, |cost| format!(", at {cost} % of the usual HPA's replicas"));
+    let bound = match peak.filter(|peak| *peak >= policy.max_replicas) {
+        Some(_) => {
+            format!("; the load reached maxReplicas ({}), and a higher one may keep it", policy.max_replicas)
+        }
+        None => String::new(),
+    };
+    safest.then(|| {
+        format!(
+            "no strategy kept {} on the past {:.0} days: the safest was short for {:.2} % of the time{cost}{bound}",
+            policy.protection,
+            evidence.score.days,
+            evidence.score.violation * 100.0
+        )
+    })
 }
 
 /// So many replicas, in percent of what the usual HPA took.
@@ -258,6 +286,7 @@ fn timeless(status: &AutoscalePolicyStatus) -> AutoscalePolicyStatus {
 
 #[cfg(test)]
 mod tests {
+    use decide::{Score, Selected, Strategy};
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
     use super::*;
@@ -288,6 +317,43 @@ mod tests {
 
     fn ready(status: &AutoscalePolicyStatus) -> &Condition {
         status.conditions.iter().find(|c| c.type_ == "Ready").unwrap()
+    }
+
+    #[test]
+    fn a_promise_that_nothing_kept_is_told_beforehand() {
+        let selected = |reason| Selection {
+            selected: Some(Selected { strategy: Strategy::REACTIVE, reason }),
+            since: None,
+            evidence: Some(Evidence {
+                score: Score {
+                    strategy: Strategy::REACTIVE,
+                    violation: 0.019,
+                    replicas: 24.0,
+                    days: 7.0,
+                    changes: 0.0,
+                    reversals: 0.0,
+                },
+                usual_replicas: Some(10.0),
+                usual_violation: Some(0.05),
+                violation_to_come: None,
+                cost_to_come: None,
+                until: at(0),
+            }),
+        };
+        let safest = selected(StrategyReason::SafestOnReplay);
+        let policy = Policy { protection: Protection::Share(0.99), ..Policy::simple(1, 40, 100.0) };
+        let told = unkept(&safest, &policy, Some(30)).unwrap();
+        let words = "no strategy kept 99% on the past 7 days: the safest was short for 1.90 % of the time, at 240 % of the usual \
+                     HPA's replicas";
+        assert_eq!(told, words);
+        let bound = unkept(&safest, &policy, Some(40)).unwrap();
+        assert_eq!(
+            bound,
+            format!("{words}; the load reached maxReplicas (40), and a higher one may keep it")
+        );
+        assert_eq!(unkept(&selected(StrategyReason::SelectedByReplay), &policy, Some(40)), None);
+        let same_cost = Policy { protection: Protection::SameCost, ..policy };
+        assert_eq!(unkept(&safest, &same_cost, Some(40)), None, "nothing was promised");
     }
 
     #[test]

@@ -141,8 +141,8 @@ impl Forecaster {
                 ahead: step * t.ahead as u32,
                 scored: t.score.scored,
                 error: f64::from(t.score.relative()),
-                versus_last_value: f64::from(t.score.versus(0)),
-                versus_yesterday: f64::from(t.score.versus(1)),
+                versus_last_value: f64::from(t.score.upper_versus(0)),
+                versus_yesterday: f64::from(t.score.upper_versus(1)),
                 coverage_90: f64::from(t.score.coverage(0)),
                 coverage_95: f64::from(t.score.coverage(1)),
             })
@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn no_better_than_the_last_value_at_any_horizon_is_refused() {
         let no_better = |t: &mut HorizonModel| {
-            (t.score.errors, t.score.upper) = ([0.2 * t.score.load; 3], [0.1 * t.score.load; 3])
+            (t.score.errors, t.score.upper) = ([0.2 * t.score.load; 3], [0.1 * t.score.load; 3]);
         };
         assert_eq!(reason(|f| each(f, no_better)), Some(NoForecastReason::NotBetterThanNaive));
         // One horizon at which it is better is enough: the decision looks at that of its lead time.

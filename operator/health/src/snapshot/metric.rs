@@ -62,7 +62,8 @@ pub struct ForecastStatus {
     pub message: String,
     /// The model or the blend in use; empty if none.
     pub model: String,
-    /// Error against the better of "last value" and "as yesterday": 0.4 is 60 % better. `None` before it is known.
+    /// Loss of the .95 quantile against the better of "last value" and "as yesterday", each with its own: 0.4 is 60 % better.
+    /// `None` before it is known.
     pub error_ratio: Option<f64>,
     /// Share of values that fell within the band meant to hold `coverage_target` of them.
     pub coverage: Option<f64>,

@@ -176,7 +176,7 @@ fn forecast() -> Board {
                 panels: vec![
                     Panel::new(Look::Stat, "In use", "Share of metrics whose forecast is trusted and in use.")
                         .ask(format!("avg({})", signal("foresail_forecast_active")), "").unit("percentunit").size(6, 4),
-                    Panel::new(Look::Stat, "Median error", "Median over metrics of the error against the better of last value and yesterday; below 1 is better than those.")
+                    Panel::new(Look::Stat, "Median loss", "Median over metrics of the loss of the .95 quantile against the better of last value and yesterday; below 1 is better than those.")
                         .ask(format!("quantile(0.5, {})", signal("foresail_forecast_error_ratio")), "").unit("percentunit").steps(&[(1.0, "red")]).size(6, 4),
                     Panel::new(Look::Stat, "Mean coverage", "Mean share of values within the band that the forecast promised.")
                         .ask(format!("avg({})", signal("foresail_forecast_coverage_ratio")), "").unit("percentunit").size(6, 4),
@@ -187,7 +187,7 @@ fn forecast() -> Board {
             Row {
                 title: "Each metric",
                 panels: vec![
-                    Panel::new(Look::Lines, "Error against naive", "Error against the better of last value and yesterday. Above 1 the forecast isn't used.")
+                    Panel::new(Look::Lines, "Loss against naive", "Loss of the .95 quantile against the better of last value and yesterday, each with its own. Above 1 the forecast isn't used.")
                         .ask(signal("foresail_forecast_error_ratio"), "{{namespace}}/{{policy}} {{metric}}").unit("percentunit"),
                     Panel::new(Look::Lines, "Coverage against its target", "Share of values within the promised band, minus what it should be; below 0 too many escape it.")
                         .ask(format!("{} - {}", signal("foresail_forecast_coverage_ratio"), signal("foresail_forecast_coverage_target_ratio")), "{{namespace}}/{{policy}} {{metric}}").unit("percentunit"),

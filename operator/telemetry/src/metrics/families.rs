@@ -110,7 +110,7 @@ families! {
     forecast_active: Family<MetricLabels, Gauge> = Gauge "forecast_active" ["namespace", "policy", "metric"]
         "1 while the forecast is trusted and in use, else 0.";
     forecast_error: Family<MetricLabels, Real> = Gauge "forecast_error_ratio" ["namespace", "policy", "metric"]
-        "The forecast's error against the better of last value and yesterday; below 1 is better than those.";
+        "Loss of the forecast's .95 quantile against the better of last value and yesterday, each with its own; below 1 is better than those.";
     forecast_coverage: Family<MetricLabels, Real> = Gauge "forecast_coverage_ratio" ["namespace", "policy", "metric"]
         "Share of values that stayed below the protected upper bound.";
     forecast_coverage_target: Family<MetricLabels, Real> = Gauge "forecast_coverage_target_ratio" ["namespace", "policy", "metric"]

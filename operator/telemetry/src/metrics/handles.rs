@@ -103,7 +103,7 @@ pub struct ForecastFigures {
     pub hindcast_mid: Option<f64>,
     /// What had been the upper bound for now.
     pub hindcast_upper: Option<f64>,
-    /// Error against the better of last value and yesterday.
+    /// Loss of the .95 quantile against the better of last value and yesterday, each with its own.
     pub error_ratio: Option<f64>,
     /// Share of values below the upper bound.
     pub coverage: Option<f64>,

@@ -132,7 +132,7 @@ function Forecast({ metric }) {
   const bar = (v, title, good) => html`<div class="meter"><span>${title}</span><b>${percent(v, 1)}</b><svg viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true"><rect width="100" height="4" class="track"/><rect width=${Math.min(100, v * 100)} height="4" class=${good ? 'fill' : 'fill bad'}/></svg></div>`;
   return html`<section class="panel" aria-labelledby="forecast"><div class="panel-head"><h2 id="forecast">Forecast</h2></div>
     <p class="why">${forecastSentence(s)}</p>
-    ${s.errorRatio !== null && s.errorRatio !== undefined && bar(s.errorRatio, 'Error, of the better of last value and yesterday', s.errorRatio < 1)}
+    ${s.errorRatio !== null && s.errorRatio !== undefined && bar(s.errorRatio, 'Loss of its upper quantile, of the better of last value and yesterday', s.errorRatio < 1)}
     ${s.coverage !== null && s.coverage !== undefined && bar(s.coverage, `Values within the band${s.coverageTarget ? `, meant to be ${percent(s.coverageTarget)}` : ''}`, !s.coverageTarget || s.coverage > s.coverageTarget - 0.05)}
     <p class="sub query"><code>${metric.query}</code></p></section>`;
 }
