@@ -8,7 +8,7 @@ use decide::{Protection, SelectionRule};
 use rayon::prelude::*;
 
 use crate::args::Args;
-use crate::selection::{Outcome, Played, geometric_mean, outcome};
+use crate::selection::{Outcome, Played, geometric_mean, hindsight, outcome};
 
 /// A rule's outcomes, one for each scene.
 type Row = Vec<Option<Outcome>>;
@@ -86,6 +86,9 @@ fn report(args: &Args, played: &[Played<'_>], protection: Protection, rules: &[S
         row("the rule in force", &|_| in_force);
         row("in-fold: best on all", &|_| in_fold);
         row("out-of-fold: best on other families", &|p| chosen.get(family(p)).copied().unwrap_or(in_force));
+        let here = played.iter().filter(|p| p.scene.startup == *startup);
+        let known: Vec<Outcome> = here.filter_map(|p| hindsight(&usual, p, protection)).collect();
+        println!("  {startup:>4} s  {:<34} {}", "one strategy a series, in hindsight", summary(known.iter()));
     }
     println!("  best on all: {:?}", rules[in_fold]);
     let others: Vec<String> = chosen

@@ -12,7 +12,8 @@
 //! are made once and kept in CACHE too: remove `CACHE/*.simulations.json` when anything but the selection changes. It also says
 //! how far what a workload's own replay foresaw is from what came, and on how many series a promise was missed by more than .25
 //! points without that having been told beforehand (`told`: no strategy keeps it). `--folds` chooses the constants of the selection on all
-//! families of series but one (a series' family is its name up to the first `_`), and plays that one with them.
+//! families of series but one (a series' family is its name up to the first `_`), and plays that one with them; beside it stands what
+//! the best single strategy of each series would have come to, known beforehand.
 
 mod args;
 mod baselines;

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use autoscaler::Simulation;
 use backtest::{Foresail, Kind, Point, cost_at, dominating, replay, violation_at};
 use decide::{
-    Policy, Protection, Score, Selection, SelectionRule, Simulated, Strategy, StrategyReason, Tally,
-    is_usual_hpa,
+    Policy, Protection, Score, Selected, Selection, SelectionRule, Simulated, Strategy, StrategyReason,
+    Tally, is_usual_hpa,
 };
 use rayon::prelude::*;
 
@@ -193,21 +193,53 @@ pub(crate) fn outcome(
 ) -> Option<Outcome> {
     let policy = Policy { protection, ..played.scene.setup.policy.clone() };
     let mut selection = Selection::default();
+    let mut next = |simulation: &Simulation| {
+        let wanted = |s: &&Simulated| !family.1(&s.strategy);
+        let known: Vec<Simulated> = simulation.strategies.iter().filter(wanted).cloned().collect();
+        selection.prove_by(rule, &policy, &known, simulation.until);
+        selection.selected
+    };
+    came_of(played, &policy, &mut next)
+}
+
+/// What the strategy comes to that the rule would have selected had it known all days beforehand: no selection among these
+/// strategies is to be expected to do better.
+pub(crate) fn hindsight(
+    rule: &SelectionRule,
+    played: &Played<'_>,
+    protection: Protection,
+) -> Option<Outcome> {
+    let policy = Policy { protection, ..played.scene.setup.policy.clone() };
+    let [_, days @ ..] = played.simulations.as_slice() else { return None };
+    let of = |strategy: Strategy| Simulated {
+        strategy,
+        days: days.iter().filter_map(|simulation| day(simulation, |s| *s == strategy)).collect(),
+    };
+    let last = days.last()?;
+    let known: Vec<Simulated> = last.strategies.iter().map(|s| of(s.strategy)).collect();
+    let mut selection = Selection::default();
+    selection.prove_by(rule, &policy, &known, last.until);
+    came_of(played, &policy, &mut |_| selection.selected)
+}
+
+/// What came of what was selected on each simulation, on the day after it.
+fn came_of(
+    played: &Played<'_>,
+    policy: &Policy,
+    select: &mut dyn FnMut(&Simulation) -> Option<Selected>,
+) -> Option<Outcome> {
     let (mut ours, mut usual, mut days) = (Vec::new(), Vec::new(), Vec::new());
     let mut selected: Vec<Strategy> = Vec::new();
     let mut told = 0;
     for pair in played.simulations.windows(2) {
-        let wanted = |s: &&Simulated| !family.1(&s.strategy);
-        let known: Vec<Simulated> = pair[0].strategies.iter().filter(wanted).cloned().collect();
-        selection.prove_by(rule, &policy, &known, pair[0].until);
-        let Some(now) = selection.selected.filter(decide::Selected::by_replay) else { continue };
+        let Some(now) = select(&pair[0]).filter(Selected::by_replay) else { continue };
         let own = day(&pair[1], |s| *s == now.strategy);
         let hpas = pair[1].strategies.iter().filter(|s| s.strategy.is_hpa());
         days.extend(
             own.map(|ours| Day { ours, hpas: hpas.filter_map(|s| s.days.last().copied()).collect() }),
         );
         ours.extend(own);
-        usual.extend(day(&pair[1], |s| is_usual_hpa(&policy, s)));
+        usual.extend(day(&pair[1], |s| is_usual_hpa(policy, s)));
         told += usize::from(now.reason == StrategyReason::SafestOnReplay);
         if !selected.contains(&now.strategy) {
             selected.push(now.strategy);
