@@ -57,14 +57,14 @@ fn calm() -> Vec<Strategy> {
     CALM.into_iter().flat_map(of).collect()
 }
 
-/// The forecast as it is.
+/// The forecast as it is. Its median isn't tried: where that was enough for a week, it seldom was for the next.
 fn foreseeing() -> Vec<Strategy> {
     let of = |forecast: ForecastParams| {
         let plain =
             Strategy { forecast: Some(forecast), down_stabilization: 2 * HPA_WINDOW, ..Strategy::REACTIVE };
         [plain, Strategy { trend_weight: TREND, down_tolerance: 0.1, ..plain }]
     };
-    params(&[0.5, 0.8, 0.95, 0.99], 0.0).flat_map(of).collect()
+    params(&[0.8, 0.95, 0.99], 0.0).flat_map(of).collect()
 }
 
 /// The forecast moved to the load of now, as quick to let go as an HPA: dear in changes, cheap in replicas.
@@ -111,6 +111,6 @@ mod tests {
         let grid = strategy_grid(&policy);
         let twice = grid.iter().enumerate().find(|(i, strategy)| grid[..*i].contains(strategy));
         assert_eq!(twice, None);
-        assert!(grid.len() <= 89, "{}", grid.len());
+        assert!(grid.len() <= 85, "{}", grid.len());
     }
 }
