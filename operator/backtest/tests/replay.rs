@@ -269,9 +269,9 @@ fn a_level_shift_is_recovered_from_within_half_an_hour() {
     let at =
         |minutes: f64| Timestamp::from_second(1_767_571_200 + (shift * DAY + minutes * 60.0) as i64).unwrap();
     let span = |from: f64, to: f64| ticks.iter().filter(move |t| t.time >= at(from) && t.time < at(to));
-    // Pods that take a minute carry it soon, and from then on.
-    let broken = span(10.0, 360.0).filter(|t| t.violated).count();
-    assert!(broken < 6, "{broken} ticks broken again after ten minutes");
+    // Pods that take a minute carry it soon, and from then on for the 99 % of the time that are promised.
+    let (broken, all) = (span(10.0, 360.0).filter(|t| t.violated).count(), span(10.0, 360.0).count());
+    assert!(broken * 100 <= all, "{broken} of {all} ticks broken again after ten minutes");
     let replicas = |t: &Tick| f64::from(t.desired) / f64::from(t.need.max(1));
     let surplus = span(30.0, 120.0).map(replicas).sum::<f64>() / span(30.0, 120.0).count() as f64;
     assert!((1.0..1.6).contains(&surplus), "{surplus} times the need");
