@@ -15,6 +15,23 @@ use testbed::{assets, chart, foresail, wait};
 
 use crate::scene::Scene;
 
+/// What is running today, where a page holds a replay against it.
+const HPA: &str = "
+kind: HorizontalPodAutoscaler
+metadata: {name: web}
+spec:
+  scaleTargetRef: {kind: Deployment, name: web}
+  maxReplicas: 30
+  metrics: [{type: External, external: {metric: {name: requests}, target: {averageValue: 70}}}]
+";
+const SCALED_OBJECT: &str = "
+kind: ScaledObject
+metadata: {name: web}
+spec:
+  scaleTargetRef: {name: web}
+  triggers: [{type: prometheus, metadata: {query: 'sum(rate(http_requests_total[2m]))', threshold: '100'}}]
+";
+
 /// Exit codes besides 0 that say "done": `doctor` may have something to remark on.
 const REMARKS: &[(&str, i32)] = &[("foresail doctor", 2)];
 
@@ -46,6 +63,8 @@ impl<'a> Typist<'a> {
         let kubeconfig = scene.plane.admin()?.kubeconfig().to_path_buf();
         let typist = Self { scene, path: std::env::join_paths(folders)?, kubeconfig, desk };
         typist.put("load.csv", &recorded(4))?;
+        typist.put("hpa.yaml", HPA)?;
+        typist.put("so.yaml", SCALED_OBJECT)?;
         typist.put("traces/shop.csv", &recorded(4))?;
         let manifests = std::fs::read_to_string(assets::repository().join("deploy/foresail.yaml"))?;
         typist.put("deploy/foresail.yaml", &manifests)?;

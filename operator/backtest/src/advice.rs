@@ -4,7 +4,6 @@
 use decide::Protection;
 use serde::Serialize;
 
-use crate::compare::Comparison;
 use crate::reference::Reference;
 use crate::row::Row;
 
@@ -17,7 +16,7 @@ pub struct Advice {
     pub protection: String,
     /// Whether the forecast should take part here.
     pub trust_forecast: bool,
-    /// Replica-hours saved a month against the [reference](Comparison::reference); below zero where Foresail takes more.
+    /// Replica-hours saved a month against the autoscaler that is compared with; below zero where Foresail takes more.
     pub saved_hours_a_month: f64,
     /// Seconds of broken promise spared a month against it.
     pub spared_seconds_a_month: f64,
@@ -27,12 +26,17 @@ pub struct Advice {
 
 const MONTH_DAYS: f64 = 30.4;
 
-/// The advice for a comparison whose policy has this protection.
-pub(crate) fn advise(comparison: &Comparison, protection: Protection) -> Option<Advice> {
-    let Comparison { rows, variants, reference, .. } = comparison;
+/// The advice for a comparison over so many `days`, whose policy has this protection. `variants` are runs at other
+/// protections, and without forecasts.
+pub(crate) fn advise(
+    (rows, variants): (&[Row], &[Row]),
+    days: f64,
+    protection: Protection,
+    reference: &Reference,
+) -> Option<Advice> {
     let ours = rows.first()?;
-    let hpa = comparison.row(&reference.row)?;
-    let a_month = MONTH_DAYS / comparison.days.max(0.1);
+    let hpa = rows.iter().find(|row| row.name == reference.row)?;
+    let a_month = MONTH_DAYS / days.max(0.1);
     let saved = (hpa.score.replica_hours - ours.score.replica_hours) * a_month;
     let spared = (hpa.score.violation_seconds - ours.score.violation_seconds) * a_month;
     let mut because = Vec::new();

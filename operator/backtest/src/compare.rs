@@ -387,7 +387,12 @@ fn assemble(
         curves,
         forecast,
     };
-    comparison.advice = advise(&comparison, setup.policy.protection);
+    comparison.advice = advise(
+        (&comparison.rows, &comparison.variants),
+        comparison.days,
+        setup.policy.protection,
+        &comparison.reference,
+    );
     comparison
 }
 
