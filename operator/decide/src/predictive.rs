@@ -5,7 +5,6 @@ use jiff::Timestamp;
 use series::{Forecast, time};
 
 use crate::reactive::need;
-use crate::strategy::Span;
 
 /// The load at `at` and `level` on the straight line between the middles of steps: a step holds a mean, and a ramp
 /// doesn't stand still for five minutes. Before the first and after the last middle the line goes on for half a step.
@@ -84,8 +83,13 @@ const BLIND_GROWTH: f64 = 1.25;
 /// The most that a forecast may ask for while its metric is away: [`BLIND_GROWTH`] times the replicas asked for when it went away
 /// (`lost_at`), or what the forecast's median needs, whichever is more. The upper quantile opens with the distance from the last
 /// measurement, so that it would double the fleet within the hour; the median is what such hours usually bring.
-pub(crate) fn blind_cap(lost_at: u32, forecast: &Forecast, span: &Span, per_replica: f64) -> Option<u32> {
-    let median = peak(forecast, span.now, time::after(span.now, span.lead), 0.5)?;
+pub(crate) fn blind_cap(
+    lost_at: u32,
+    forecast: &Forecast,
+    (now, until): (Timestamp, Timestamp),
+    per_replica: f64,
+) -> Option<u32> {
+    let median = peak(forecast, now, until, 0.5)?;
     let grown = (f64::from(lost_at) * BLIND_GROWTH).ceil() as u32;
     Some(grown.max(need(median, per_replica)))
 }

@@ -198,8 +198,14 @@ impl Workload {
         }
         if let Some(coming) = tick.coming(m, sizing, self.ahead) {
             let cap = self.lost_at[m].zip(tick.known[m].forecast);
-            let cap =
-                cap.and_then(|(lost_at, forecast)| blind_cap(lost_at, forecast, &tick.span, per_replica));
+            let cap = cap.and_then(|(lost_at, forecast)| {
+                blind_cap(
+                    lost_at,
+                    forecast,
+                    (tick.span.now, time::after(tick.span.now, tick.span.lead)),
+                    per_replica,
+                )
+            });
             let most = cap.unwrap_or(u32::MAX);
             wish.raise(need(coming.load, per_replica).min(most), false);
             wish.keep = wish.keep.max(need(coming.keep, per_replica).min(most));
