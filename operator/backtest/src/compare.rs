@@ -64,7 +64,7 @@ pub struct Setup {
 }
 
 /// The share of what saturates a replica up to which it answers in time.
-const PROMISE: f64 = 0.8;
+pub const PROMISE: f64 = 0.8;
 /// The share of it that the usual HPA aims at.
 const USUAL: f64 = 0.7;
 

@@ -37,7 +37,9 @@ pub use advice::Advice;
 pub use attribution::Attribution;
 pub use baselines::{Contender, Kind, SWEEP};
 pub use certainty::Certainty;
-pub use compare::{Comparison, Progress, Setup, compare, names, oracle, policy_for, record, with_faults};
+pub use compare::{
+    Comparison, PROMISE, Progress, Setup, compare, names, oracle, policy_for, record, with_faults,
+};
 pub use curves::{Curves, Moment};
 pub use faults::{Fault, FaultKind, menu};
 pub use foresail::Foresail;

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::baseline::{Keda, KedaSpec};
 use crate::baselines::Contender;
-use crate::hpa::{Hpa, HpaSpec};
+use crate::hpa::{Hpa, HpaSpec, Metric};
 use crate::scaler::Scaler;
 use crate::world::World;
 
@@ -26,7 +26,34 @@ pub enum ExistingSpec {
     Keda(KedaSpec),
 }
 
+impl ExistingSpec {
+    /// The HPA itself, or the one that KEDA makes.
+    pub fn hpa(&self) -> &HpaSpec {
+        match self {
+            Self::Hpa(spec) => spec,
+            Self::Keda(spec) => &spec.hpa,
+        }
+    }
+}
+
 impl Existing {
+    /// The same with its loads in a unit of which `factor` make one of before.
+    pub fn in_unit(mut self, factor: f64) -> Self {
+        let hpa = match &mut self.spec {
+            ExistingSpec::Hpa(spec) => spec,
+            ExistingSpec::Keda(spec) => {
+                spec.activation *= factor;
+                &mut spec.hpa
+            }
+        };
+        for metric in &mut hpa.metrics {
+            if let Metric::Average(target) = metric {
+                *target *= factor;
+            }
+        }
+        self
+    }
+
     /// The autoscaler, ready to run.
     pub fn scaler(&self) -> Box<dyn Scaler> {
         match &self.spec {
@@ -37,11 +64,11 @@ impl Existing {
 
     /// The world with the autoscaler's own bounds instead of the policy's.
     pub(crate) fn world(&self, world: &World) -> World {
-        let (min, max) = match &self.spec {
-            ExistingSpec::Hpa(spec) => (spec.min, spec.max),
-            ExistingSpec::Keda(spec) => (spec.idle.unwrap_or(spec.min).min(spec.min), spec.hpa.max),
+        let min_replicas = match &self.spec {
+            ExistingSpec::Hpa(spec) => spec.min,
+            ExistingSpec::Keda(spec) => spec.idle.unwrap_or(spec.min).min(spec.min),
         };
-        World { min_replicas: min, max_replicas: max, ..world.clone() }
+        World { min_replicas, max_replicas: self.spec.hpa().max, ..world.clone() }
     }
 }
 

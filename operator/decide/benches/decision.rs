@@ -1,15 +1,19 @@
 //! Time for one decision: `cargo bench -p decide`.
 
+#[path = "../tests/week/mod.rs"]
+mod week;
+
 use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use decide::{
-    History, MetricObservation, Observation, Policy, Protection, Record, Selected, Selection, Simulated,
-    Startup, Strategy, StrategyReason, Tally, recommend, strategy_grid,
+    History, MetricObservation, Observation, Policy, Protection, Record, Selected, Selection, Startup,
+    Strategy, StrategyReason, recommend,
 };
 use jiff::Timestamp;
 use series::{Forecast, Reading, Sample, time};
+use week::week;
 
 /// A workload of 50 replicas on its daily way up, with a day of forecast at 5 minutes and an hour of history.
 fn context() -> (Policy, Observation, History, Timestamp) {
@@ -46,21 +50,6 @@ fn context() -> (Policy, Observation, History, Timestamp) {
     observation.selected =
         Selected { strategy: Strategy::at_quantile(0.99), reason: StrategyReason::SelectedByReplay };
     (policy, observation, history, now)
-}
-
-/// All strategies over a week, each as good as its place in the grid.
-fn week(policy: &Policy) -> Vec<Simulated> {
-    let of = |(i, strategy)| {
-        let day = |d: usize| Tally {
-            ticks: 5_760,
-            short: (20 + (i * 7 + d * 13) % 90) as u32,
-            replicas: 5_760 * (10 + (i * 3) as u64 % 9),
-            changes: 60 + (i % 50) as u32,
-            reversals: (i % 7) as u32,
-        };
-        Simulated { strategy, days: (0..7).map(day).collect() }
-    };
-    strategy_grid(policy).into_iter().enumerate().map(of).collect()
 }
 
 fn selection(c: &mut Criterion) {

@@ -207,9 +207,8 @@ impl Answers<'_> {
         let (replicas, message) = (reactive::need(load, capacity), message(params.quantile, load));
         let keep = reactive::need(keep, capacity);
         let lost_at = self.metric.memory.replicas_at_loss;
-        match lost_at.and_then(|lost_at| {
-            blind_cap(lost_at, forecast, (span.now, time::after(span.now, span.lead)), capacity)
-        }) {
+        let median = lost_at.and_then(|_| peak(forecast, span.now, time::after(span.now, span.lead), 0.5));
+        match lost_at.zip(median).map(|(lost_at, median)| blind_cap(lost_at, median, capacity)) {
             Some(cap) if replicas > cap => {
                 let message = format!("{message}; without a measurement it asks for no more than {cap}");
                 self.push(Source::Predictive, Some(cap), CandidateReason::CappedWhileAbsent, message);

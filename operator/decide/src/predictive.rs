@@ -81,17 +81,11 @@ pub(crate) fn level_correction(forecast: &Forecast, at: Timestamp, value: f64, s
 const BLIND_GROWTH: f64 = 1.25;
 
 /// The most that a forecast may ask for while its metric is away: [`BLIND_GROWTH`] times the replicas asked for when it went away
-/// (`lost_at`), or what the forecast's median needs, whichever is more. The upper quantile opens with the distance from the last
+/// (`lost_at`), or what the forecast's `median` within the lead time needs, whichever is more. The upper quantile opens with the distance from the last
 /// measurement, so that it would double the fleet within the hour; the median is what such hours usually bring.
-pub(crate) fn blind_cap(
-    lost_at: u32,
-    forecast: &Forecast,
-    (now, until): (Timestamp, Timestamp),
-    per_replica: f64,
-) -> Option<u32> {
-    let median = peak(forecast, now, until, 0.5)?;
+pub(crate) fn blind_cap(lost_at: u32, median: f64, per_replica: f64) -> u32 {
     let grown = (f64::from(lost_at) * BLIND_GROWTH).ceil() as u32;
-    Some(grown.max(need(median, per_replica)))
+    grown.max(need(median, per_replica))
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use crate::history::MetricHistory;
 use crate::lead::{keep_span, lead};
 use crate::observation::Startup;
 use crate::policy::{MetricKind, Policy};
+use crate::predictive::peak;
 use crate::strategy::{Coming, Sizing, Span, Strategy};
 use crate::tally::Tally;
 use crate::validate::learn_load;
@@ -72,6 +73,8 @@ struct Tick<'a> {
     /// For each metric, what its forecast says at each quantile, and how far each share moves that.
     coming: Vec<Vec<Option<Coming>>>,
     moved: Vec<Vec<f64>>,
+    /// The largest median foreseen within the lead time, of each metric whose load is gone.
+    medians: Vec<Option<f64>>,
 }
 
 impl Shadow {
@@ -154,6 +157,7 @@ impl Shadow {
             usual_peaks: self.metrics.iter().map(|memory| memory.peaks.usual()).collect(),
             coming: known.iter().map(|known| self.coming(known, &span)).collect(),
             moved: known.iter().map(|known| self.moved(known)).collect(),
+            medians: known.iter().map(|known| median_while_gone(known, &span)).collect(),
         }
     }
 
@@ -187,6 +191,11 @@ impl Tick<'_> {
         let (params, (quantile, share)) = sizing.forecast.zip(ahead)?;
         Some(self.coming[metric][quantile]?.times(params.margin * self.moved[metric][share]))
     }
+}
+
+fn median_while_gone(known: &Known<'_>, span: &Span) -> Option<f64> {
+    let forecast = known.forecast.filter(|_| known.load.is_none())?;
+    peak(forecast, span.now, time::after(span.now, span.lead), 0.5)
 }
 
 /// The place of a value among `all`, where it's added if it isn't there.

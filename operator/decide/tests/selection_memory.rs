@@ -2,26 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use decide::{Policy, Protection, Selection, Simulated, Tally, strategy_grid};
+mod week;
+
+use decide::{Policy, Protection, Selection};
 use jiff::Timestamp;
+use week::week;
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
-
-/// All strategies over a week, each as good as its place in the grid.
-fn week(policy: &Policy) -> Vec<Simulated> {
-    let of = |(i, strategy)| {
-        let day = |d: usize| Tally {
-            ticks: 5_760,
-            short: (20 + (i * 7 + d * 13) % 90) as u32,
-            replicas: 5_760 * (10 + (i * 3) as u64 % 9),
-            changes: 60 + (i % 50) as u32,
-            reversals: (i % 7) as u32,
-        };
-        Simulated { strategy, days: (0..7).map(day).collect() }
-    };
-    strategy_grid(policy).into_iter().enumerate().map(of).collect()
-}
 
 #[test]
 fn a_selection_takes_less_than_16_kib() {

@@ -8,6 +8,8 @@ use crate::prefix_sums::{PrefixSums, append};
 #[derive(Clone, Debug)]
 pub(crate) struct CleanHistory {
     pub(crate) lin: PrefixSums,
+    /// The largest of its values, 0 or more: asked for with every forecast.
+    pub(crate) largest: f32,
     pub(crate) log: PrefixSums,
     /// Whether a slot was measured and may be learned from.
     pub(crate) measured: Vec<bool>,
@@ -30,7 +32,17 @@ impl CleanHistory {
         calendar: Calendar,
         first: i64,
     ) -> Self {
-        Self { lin, log, measured, calendar, first, extra: 0, events: Vec::new(), regressors: Vec::new() }
+        Self {
+            largest: lin.values().iter().copied().fold(0.0, f32::max),
+            lin,
+            log,
+            measured,
+            calendar,
+            first,
+            extra: 0,
+            events: Vec::new(),
+            regressors: Vec::new(),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -48,6 +60,7 @@ impl CleanHistory {
 
     pub(crate) fn push(&mut self, value: f32, measured: bool) {
         self.lin.push(value);
+        self.largest = self.largest.max(value);
         self.log.push(value.max(0.0).ln_1p());
         append(&mut self.measured, measured);
     }

@@ -67,7 +67,7 @@ impl Ensemble {
             }
         }
         self.champion.predict(past, &self.keys, out);
-        let most = MOST_GROWTH * past.lin.values().iter().copied().fold(0.0, f32::max);
+        let most = MOST_GROWTH * past.largest;
         for cell in out.iter_mut() {
             *cell = cell.clamp(0.0, most);
         }

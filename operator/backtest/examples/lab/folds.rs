@@ -8,7 +8,7 @@ use decide::{Protection, SelectionRule};
 use rayon::prelude::*;
 
 use crate::args::Args;
-use crate::selection::{Outcome, Played, geometric_mean, hindsight, outcome};
+use crate::selection::{Outcome, Played, Together, geometric_mean, hindsight, outcome};
 
 /// A rule's outcomes, one for each scene.
 type Row = Vec<Option<Outcome>>;
@@ -99,17 +99,10 @@ fn report(args: &Args, played: &[Played<'_>], protection: Protection, rules: &[S
     println!("{}", others.join("\n"));
 }
 
-fn summary<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> String {
-    let all: Vec<&Outcome> = outcomes.collect();
-    let mean = |of: fn(&Outcome) -> f64| geometric_mean(all.iter().copied().map(of));
+fn summary<'a>(outcomes: impl Iterator<Item = &'a Outcome> + Clone) -> String {
+    let Together { series, over_tuned_hpa, worst, broken, hours, changes, dominated } =
+        Together::of(outcomes);
     format!(
-        "{:>3} series, R/HPA* {:.3} (worst {:.3}), against HPA 70 %: broken {:.2}, hours {:.3}, changes {:.2}; dominated {}",
-        all.len(),
-        mean(|o| o.over_tuned_hpa),
-        all.iter().map(|o| o.over_tuned_hpa).fold(0.0, f64::max),
-        mean(|o| o.broken_over_hpa70),
-        mean(|o| o.hours_over_hpa70),
-        mean(|o| o.changes_over_hpa70),
-        all.iter().filter(|o| o.dominated).count(),
+        "{series:>3} series, R/HPA* {over_tuned_hpa:.3} (worst {worst:.3}), against HPA 70 %: broken {broken:.2}, hours {hours:.3}, changes {changes:.2}; dominated {dominated}"
     )
 }

@@ -37,10 +37,10 @@ pub(crate) struct Outcome {
     pub(crate) over_tuned_hpa: f64,
     violation: f64,
     violation_of_hpa70: f64,
-    pub(crate) broken_over_hpa70: f64,
-    pub(crate) hours_over_hpa70: f64,
-    pub(crate) changes_over_hpa70: f64,
-    pub(crate) dominated: bool,
+    broken_over_hpa70: f64,
+    hours_over_hpa70: f64,
+    changes_over_hpa70: f64,
+    dominated: bool,
     /// On most days the evidence said that no strategy keeps the promise.
     told: bool,
     selected: usize,
@@ -133,10 +133,36 @@ pub(crate) fn geometric_mean(values: impl Iterator<Item = f64>) -> f64 {
     (sum / n).exp()
 }
 
+/// Outcomes together: geometric means, the worst, and how many are dominated.
+pub(crate) struct Together {
+    pub(crate) series: usize,
+    pub(crate) over_tuned_hpa: f64,
+    pub(crate) worst: f64,
+    pub(crate) broken: f64,
+    pub(crate) hours: f64,
+    pub(crate) changes: f64,
+    pub(crate) dominated: usize,
+}
+
+impl Together {
+    pub(crate) fn of<'a>(outcomes: impl Iterator<Item = &'a Outcome> + Clone) -> Self {
+        let mean = |of: fn(&Outcome) -> f64| geometric_mean(outcomes.clone().map(of));
+        Self {
+            series: outcomes.clone().count(),
+            over_tuned_hpa: mean(|o| o.over_tuned_hpa),
+            worst: outcomes.clone().map(|o| o.over_tuned_hpa).fold(0.0, f64::max),
+            broken: mean(|o| o.broken_over_hpa70),
+            hours: mean(|o| o.hours_over_hpa70),
+            changes: mean(|o| o.changes_over_hpa70),
+            dominated: outcomes.filter(|o| o.dominated).count(),
+        }
+    }
+}
+
 fn line(startup: u64, protection: Protection, family: &Family, outcomes: &[Outcome]) {
     let days: Vec<&[Day]> = outcomes.iter().map(|o| o.days.as_slice()).collect();
     let sure = interval(&days).map_or_else(String::new, |(low, high)| format!("{low:.3} to {high:.3}"));
-    let mean = |of: fn(&Outcome) -> f64| geometric_mean(outcomes.iter().map(of));
+    let all = Together::of(outcomes.iter());
     // Without a promised share of the time, what counts is to be short no longer than the HPA at 70 %.
     let allowed = |o: &Outcome| match protection {
         Protection::Share(share) => 1.0 - share,
@@ -147,13 +173,13 @@ fn line(startup: u64, protection: Protection, family: &Family, outcomes: &[Outco
         format!("{startup} s"),
         protection.to_string(),
         family.0,
-        outcomes.len(),
-        mean(|o| o.over_tuned_hpa),
-        outcomes.iter().map(|o| o.over_tuned_hpa).fold(0.0, f64::max),
-        mean(|o| o.broken_over_hpa70),
-        mean(|o| o.hours_over_hpa70),
-        mean(|o| o.changes_over_hpa70),
-        outcomes.iter().filter(|o| o.dominated).count(),
+        all.series,
+        all.over_tuned_hpa,
+        all.worst,
+        all.broken,
+        all.hours,
+        all.changes,
+        all.dominated,
         outcomes.iter().filter(|o| !o.told && o.violation > allowed(o) + MISSED).count(),
         outcomes.iter().filter(|o| o.told).count(),
         outcomes.iter().map(|o| o.selected as f64).sum::<f64>() / outcomes.len() as f64,

@@ -16,12 +16,11 @@ use crate::row::{FORESAIL, Row};
 pub(crate) fn shown(comparison: &Comparison) -> Vec<(String, &Row)> {
     let reference = &comparison.reference;
     let usual = Contender::Hpa(70).name();
-    let named = [
-        (FORESAIL.to_owned(), "Foresail".to_owned()),
-        // Where it is the HPA at 70 %, it has its own line below.
-        (reference.row.clone(), reference.words.clone()),
+    // The HPA at 70 % has a line of its own.
+    let own = (reference.row != usual).then(|| (reference.row.clone(), reference.words.clone()));
+    let others = [
         (Contender::Keda(80).name(), "HPA, same target".to_owned()),
-        (usual.clone(), "HPA, CPU at 70 %".to_owned()),
+        (usual, "HPA, CPU at 70 %".to_owned()),
         (Contender::Keda(70).name(), "KEDA, target at 70 %".to_owned()),
         (Contender::Phpa(70).name(), "PHPA, CPU at 70 %".to_owned()),
         (Contender::Knative(70).name(), "Knative, target at 70 %".to_owned()),
@@ -32,9 +31,7 @@ pub(crate) fn shown(comparison: &Comparison) -> Vec<(String, &Row)> {
         (Contender::StaticPeak.name(), "always the peak".to_owned()),
         (Contender::PerfectForecast.name(), "perfect forecast".to_owned()),
     ];
-    let own_line = reference.row != usual;
-    let wanted = |(i, _): &(usize, (String, String))| *i != 1 || own_line;
-    let named = named.into_iter().enumerate().filter(wanted).map(|(_, names)| names);
+    let named = std::iter::once((FORESAIL.to_owned(), "Foresail".to_owned())).chain(own).chain(others);
     named.filter_map(|(name, label)| Some((label, comparison.row(&name)?))).collect()
 }
 

@@ -166,7 +166,7 @@ pub(crate) fn selection(autoscaler: &Autoscaler, policy: Option<&Policy>, now: T
             .and_then(|e| e.violation_to_come)
             .map(|range| format!("{} to {}", hundredths(range.low), hundredths(range.high))),
         hpa_short_of_replicas: evidence.and_then(|e| e.usual_violation).map(hundredths),
-        percent_of_hpa: evidence.and_then(|e| of_hpa(e, e.score.replicas)),
+        percent_of_hpa: evidence.and_then(of_hpa),
         percent_of_hpa_range: evidence
             .and_then(|e| e.cost_to_come)
             .map(|range| format!("{} to {}", percent(range.low), percent(range.high))),
@@ -177,30 +177,31 @@ pub(crate) fn selection(autoscaler: &Autoscaler, policy: Option<&Policy>, now: T
 /// the way. `peak` is the most replicas that the last week needed within the bounds.
 fn unkept(selection: &Selection, policy: &Policy, peak: Option<u32>) -> Option<String> {
     let evidence = selection.evidence?;
-    let safest = selection.selected?.reason == StrategyReason::SafestOnReplay;
-    let Protection::Share(_) = policy.protection else { return None };
-    let cost = of_hpa(evidence, evidence.score.replicas);
-    let cost = cost.map_or_else(String::new, |cost| format!(", at {cost} % of the usual HPA's replicas"));
-    let bound = match peak.filter(|peak| *peak >= policy.max_replicas) {
-        Some(_) => {
-            format!("; the load reached maxReplicas ({}), and a higher one may keep it", policy.max_replicas)
-        }
-        None => String::new(),
+    if selection.selected?.reason != StrategyReason::SafestOnReplay
+        || policy.protection == Protection::SameCost
+    {
+        return None;
+    }
+    let cost = of_hpa(evidence)
+        .map_or_else(String::new, |cost| format!(", at {cost} % of the usual HPA's replicas"));
+    let max = policy.max_replicas;
+    let bound = if peak.is_some_and(|peak| peak >= max) {
+        format!("; the load reached maxReplicas ({max}), and a higher one may keep it")
+    } else {
+        String::new()
     };
-    safest.then(|| {
-        format!(
-            "no strategy kept {} on the past {:.0} days: the safest was short for {:.2} % of the time{cost}{bound}",
-            policy.protection,
-            evidence.score.days,
-            evidence.score.violation * 100.0
-        )
-    })
+    Some(format!(
+        "no strategy kept {} on the past {:.0} days: the safest was short for {:.2} % of the time{cost}{bound}",
+        policy.protection,
+        evidence.score.days,
+        evidence.score.violation * 100.0
+    ))
 }
 
-/// So many replicas, in percent of what the usual HPA took.
-fn of_hpa(evidence: Evidence, replicas: f64) -> Option<i32> {
+/// The replicas of the selected strategy, in percent of what the usual HPA took.
+fn of_hpa(evidence: Evidence) -> Option<i32> {
     let usual = evidence.usual_replicas.filter(|usual| *usual > 0.0)?;
-    Some(percent(replicas / usual))
+    Some(percent(evidence.score.replicas / usual))
 }
 
 fn progress(progress: &Progress, proved: bool) -> (&'static str, String) {

@@ -197,15 +197,8 @@ impl Workload {
             }
         }
         if let Some(coming) = tick.coming(m, sizing, self.ahead) {
-            let cap = self.lost_at[m].zip(tick.known[m].forecast);
-            let cap = cap.and_then(|(lost_at, forecast)| {
-                blind_cap(
-                    lost_at,
-                    forecast,
-                    (tick.span.now, time::after(tick.span.now, tick.span.lead)),
-                    per_replica,
-                )
-            });
+            let cap = self.lost_at[m].zip(tick.medians[m]);
+            let cap = cap.map(|(lost_at, median)| blind_cap(lost_at, median, per_replica));
             let most = cap.unwrap_or(u32::MAX);
             wish.raise(need(coming.load, per_replica).min(most), false);
             wish.keep = wish.keep.max(need(coming.keep, per_replica).min(most));

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail, ensure};
 use backtest::baseline::{Fallback, FallbackKind, KedaSpec};
 use backtest::hpa::{Behavior, HpaSpec, Metric, Policy, PolicyKind, Rules, Select, Tolerance};
-use backtest::{Existing, ExistingSpec};
+use backtest::{Existing, ExistingSpec, PROMISE};
 use k8s_openapi::api::autoscaling::v2::{HPAScalingRules, HorizontalPodAutoscalerBehavior};
 use serde_json::Value;
 
@@ -230,45 +230,26 @@ fn amount(of: &Value, field: &str) -> anyhow::Result<f64> {
     }
 }
 
-/// The share of its request up to which a pod is taken to answer in time.
-const OF_REQUEST: f64 = 0.8;
 /// The share of what a replica carries that an autoscaler's target is taken to be: the usual spare is 30 %.
 const OF_CARRIED: f64 = 0.7;
 
 /// What one replica carries of each metric of the policy that was made of an existing autoscaler, in the metric's unit: an
-/// autoscaler's target says where it is to stand, not what breaks. A replay has the unit of the first metric, in which the
-/// autoscaler's own target is put too.
-pub(super) fn carried(policy: &decide::Policy, existing: &mut Existing) -> Vec<f64> {
+/// autoscaler's target says where it is to stand, not what breaks. A request is taken to be what saturates a pod. And the
+/// autoscaler in the unit of the first metric, which a replay has.
+pub(super) fn carried(policy: &decide::Policy, existing: Existing) -> (Vec<f64>, Existing) {
     let of_request = |metric: &decide::MetricPolicy| matches!(metric.name.as_str(), "cpu" | "memory");
     let of = |metric: &decide::MetricPolicy| {
-        if of_request(metric) { OF_REQUEST.max(metric.target) } else { metric.target / OF_CARRIED }
+        if of_request(metric) { PROMISE.max(metric.target) } else { metric.target / OF_CARRIED }
     };
     let carried: Vec<f64> = policy.metrics.iter().map(of).collect();
     let load = policy.metrics.iter().find(|metric| !of_request(metric)).map(of);
-    if let (Some(first), Some(load)) = (carried.first(), load) {
-        let metrics = match &mut existing.spec {
-            ExistingSpec::Hpa(spec) => &mut spec.metrics,
-            ExistingSpec::Keda(spec) => {
-                spec.activation *= first / load;
-                &mut spec.hpa.metrics
-            }
-        };
-        for metric in metrics {
-            if let Metric::Average(target) = metric {
-                *target *= first / load;
-            }
-        }
-    }
-    carried
+    let factor = carried.first().zip(load).map_or(1.0, |(first, load)| first / load);
+    (carried, existing.in_unit(factor))
 }
 
 /// Whether it only looks at CPU: then nothing says how much of another load one replica carries.
 pub(super) fn on_cpu_alone(existing: &Existing) -> bool {
-    let metrics = match &existing.spec {
-        ExistingSpec::Hpa(spec) => &spec.metrics,
-        ExistingSpec::Keda(spec) => &spec.hpa.metrics,
-    };
-    metrics.iter().all(|m| matches!(m, Metric::Utilization(_)))
+    existing.spec.hpa().metrics.iter().all(|m| matches!(m, Metric::Utilization(_)))
 }
 
 #[cfg(test)]

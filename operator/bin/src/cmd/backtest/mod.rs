@@ -194,9 +194,12 @@ fn setup(args: &Args, intent: Option<&Intent>, existing: Option<Existing>) -> an
         setup.warm_up = intent.forecast.history;
     }
     setup.existing = existing;
-    if let (Some(existing), Some(intent), None) = (&mut setup.existing, intent, &args.policy) {
-        let carried = existing::carried(&intent.policy, existing);
+    if let (Some(intent), None) = (intent, &args.policy)
+        && let Some(existing) = setup.existing.take()
+    {
+        let (carried, existing) = existing::carried(&intent.policy, existing);
         setup = setup.carrying(carried);
+        setup.existing = Some(existing);
     }
     Ok(setup)
 }
