@@ -113,7 +113,9 @@ impl Answers<'_> {
             if self.context.observation.selected.by_replay() {
                 self.with_headroom(value);
             }
-            self.surge(value);
+            if self.sizing.growth.is_none() {
+                self.surge(value);
+            }
         }
     }
 
@@ -141,6 +143,7 @@ impl Answers<'_> {
         } else {
             format!("load {value:.1} / {shown} for each replica{spare}")
         };
+        let wanted = self.sizing.limited(wanted, replicas.spec, replicas.ready);
         let tolerated = within && metric.fresh.is_some();
         let reason = if tolerated { CandidateReason::WithinTolerance } else { self.reason() };
         self.push_present(Source::Reactive, wanted, reason, message);
@@ -149,13 +152,19 @@ impl Answers<'_> {
     fn with_headroom(&mut self, value: f64) {
         let (sizing, per_replica) = (self.sizing, self.metric.per_replica);
         let climbed = self.metric.climbed(self.context.span.lead).unwrap_or(value);
-        let wanted = sizing.present(value, climbed, per_replica);
+        let replicas = self.context.observation.replicas;
+        let present = sizing.present(value, climbed, per_replica);
+        let wanted = sizing.limited(present, replicas.spec, replicas.ready);
         let load = sizing.present_load(value, climbed) / sizing.headroom;
         let climbs = if load > value { format!(", climbing to {load:.1},") } else { String::new() };
         let message = format!(
             "load {value:.1}{climbs} x headroom {:.2} / {per_replica:.1} that a replica carries",
             sizing.headroom
         );
+        let message = match sizing.growth.filter(|_| wanted < present) {
+            Some(growth) => format!("{message}, at most {growth:.2} times what is ready"),
+            None => message,
+        };
         self.push_present(Source::Burst, wanted, self.reason(), message);
     }
 

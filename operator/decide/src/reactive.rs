@@ -9,7 +9,7 @@ const OVERLOAD: f64 = 1.5;
 /// A load grows where it is this many times its mean.
 const GROWTH: f64 = 1.2;
 /// Headroom in a surge: it's still growing.
-const SURGE_HEADROOM: f64 = 1.5;
+pub(crate) const SURGE_HEADROOM: f64 = 1.5;
 
 /// Whether a load surges.
 #[derive(Clone, Copy, Debug)]

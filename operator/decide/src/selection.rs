@@ -179,15 +179,15 @@ fn is_sane(score: &Score) -> bool {
         && (0.0..=4.0).contains(&score.strategy.trend_weight)
         && (0.0..=0.5).contains(&score.strategy.up_tolerance)
         && (0.0..=0.5).contains(&score.strategy.down_tolerance)
+        && score.strategy.growth.is_none_or(|growth| growth.is_finite() && growth > 1.0)
         && forecast
 }
 
 /// Whether a strategy is what the usual HPA does under a policy: the one that keeps [spare](crate::MetricPolicy::spare)
 /// what the policy's metrics keep.
 pub fn is_usual_hpa(policy: &Policy, strategy: &Strategy) -> bool {
-    let usual = Strategy::hpa(policy.usual_headroom());
-    (strategy.headroom - usual.headroom).abs() < 1e-6
-        && *strategy == Strategy { headroom: strategy.headroom, ..usual }
+    let usual = policy.usual_headroom();
+    (strategy.headroom - usual).abs() < 1e-6 && *strategy == Strategy::usual_hpa(policy, strategy.headroom)
 }
 
 fn usual<'a>(policy: &Policy, scores: &[&'a Score]) -> Option<&'a Score> {

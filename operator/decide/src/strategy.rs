@@ -18,6 +18,10 @@ use crate::words::words;
 
 /// The stabilization window of an HPA without `behavior`.
 pub(crate) const HPA_WINDOW: Duration = Duration::from_secs(300);
+/// Its tolerance.
+const HPA_TOLERANCE: f64 = 0.1;
+/// The target of the usual HPA, as a share of the CPU that a pod has: the middle of the 60 to 80 % that guides name.
+const USUAL_TARGET: f64 = 0.7;
 
 /// One way to size a workload. Dimensionless but for [`Self::down_stabilization`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,6 +43,10 @@ pub struct Strategy {
     pub up_tolerance: f64,
     /// Nor is a way down that is smaller than this share, 0 to 0.5.
     pub down_tolerance: f64,
+    /// Asks for at most so many times the ready replicas, and answers no surge, as an HPA on CPU does: a pod shows no more than
+    /// it has. `None` where nothing limits it.
+    #[serde(default)]
+    pub growth: Option<f64>,
 }
 
 /// How the forecast takes part in a strategy.
@@ -63,6 +71,7 @@ impl Strategy {
         trend_weight: 0.0,
         up_tolerance: 0.0,
         down_tolerance: 0.05,
+        growth: None,
     };
 
     /// What an HPA without `behavior` does whose target leaves this headroom: its tolerance, and its window.
@@ -70,10 +79,20 @@ impl Strategy {
         Self {
             headroom,
             down_stabilization: HPA_WINDOW,
-            up_tolerance: 0.1,
-            down_tolerance: 0.1,
+            up_tolerance: HPA_TOLERANCE,
+            down_tolerance: HPA_TOLERANCE,
             ..Self::REACTIVE
         }
+    }
+
+    /// What the HPA that people have does with this headroom: where the policy's metrics keep something spare, it is one on CPU at
+    /// 70 %, or at the target that is lower or higher by as much as the headroom is larger or smaller than the policy's own.
+    pub(crate) fn usual_hpa(policy: &Policy, headroom: f64) -> Self {
+        let usual = policy.usual_headroom();
+        let growth = headroom / usual / USUAL_TARGET;
+        // An HPA whose target is almost all that a pod can show never asks for more.
+        let limited = usual > 1.0 && growth > 1.0 + HPA_TOLERANCE;
+        Self { growth: limited.then_some(growth), ..Self::hpa(headroom) }
     }
 
     /// Whether an HPA could do the same.
@@ -104,6 +123,9 @@ impl fmt::Display for Strategy {
         write!(f, "load x {:.2}", self.headroom)?;
         if self.trend_weight > 0.0 {
             write!(f, ", climbing on at {:.0}%", self.trend_weight * 100.0)?;
+        }
+        if let Some(growth) = self.growth {
+            write!(f, ", at most {growth:.2} x ready")?;
         }
         if !self.down_stabilization.is_zero() {
             write!(f, "; down after {}s", self.down_stabilization.as_secs())?;
@@ -155,6 +177,8 @@ pub struct Sizing {
     pub up_tolerance: f64,
     /// A load up to this many times its mean of five minutes is usual: no surge.
     pub usual_peak: f64,
+    /// The most that is asked for, in ready replicas, where that is limited; no surge is answered then.
+    pub growth: Option<f64>,
 }
 
 impl Sizing {
@@ -170,7 +194,15 @@ impl Sizing {
             load_tolerance: if replayed { (0.0, 0.0) } else { policy.load_tolerance() },
             up_tolerance: strategy.up_tolerance,
             usual_peak: if replayed { peaks.usual() } else { 1.0 },
+            growth: strategy.growth.filter(|_| replayed),
         }
+    }
+
+    /// What is asked of `replicas` where no more than [`Strategy::growth`] times the ready ones may be.
+    pub(crate) fn limited(&self, replicas: u32, spec: u32, ready: u32) -> u32 {
+        let Some(growth) = self.growth else { return replicas };
+        // Pods that start use nothing yet: an HPA counts them as such on its way up, and so asks for no change.
+        replicas.min(need(f64::from(ready) * growth, 1.0).max(spec))
     }
 
     /// The load to provide for, of the load measured now and what it would be after the lead time if it went on

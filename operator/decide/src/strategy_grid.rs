@@ -19,7 +19,7 @@ pub fn strategy_grid(policy: &Policy) -> Vec<Strategy> {
     if policy.metrics.iter().all(|m| matches!(m.kind, MetricKind::Backlog(_))) {
         return for_queues();
     }
-    [hpas(policy.usual_headroom()), climbing(), calm(), foreseeing(), following(), tolerant()].concat()
+    [hpas(policy), climbing(), calm(), foreseeing(), following(), tolerant()].concat()
 }
 
 fn for_queues() -> Vec<Strategy> {
@@ -27,9 +27,18 @@ fn for_queues() -> Vec<Strategy> {
     std::iter::once(Strategy::REACTIVE).chain(foreseeing).collect()
 }
 
-fn hpas(usual: f64) -> Vec<Strategy> {
+/// HPAs on CPU, and on the load.
+fn hpas(policy: &Policy) -> Vec<Strategy> {
+    let usual = policy.usual_headroom();
     let usual = HEADROOMS.iter().all(|known| (known - usual).abs() > 1e-6).then_some(usual);
-    HEADROOMS.into_iter().chain(usual).map(Strategy::hpa).collect()
+    let on_cpu = HEADROOMS.into_iter().chain(usual).map(|headroom| Strategy::usual_hpa(policy, headroom));
+    let mut all: Vec<Strategy> = on_cpu.collect();
+    for strategy in CALM.map(Strategy::hpa) {
+        if !all.contains(&strategy) {
+            all.push(strategy);
+        }
+    }
+    all
 }
 
 /// An HPA that carries the climb on, without its tolerance, and two that are as restless as a load is.
@@ -111,6 +120,6 @@ mod tests {
         let grid = strategy_grid(&policy);
         let twice = grid.iter().enumerate().find(|(i, strategy)| grid[..*i].contains(strategy));
         assert_eq!(twice, None);
-        assert!(grid.len() <= 85, "{}", grid.len());
+        assert!(grid.len() <= 93, "{}", grid.len());
     }
 }

@@ -11,6 +11,7 @@ use crate::history::MetricHistory;
 use crate::observation::{MetricObservation, Observation};
 use crate::policy::{MetricKind, MetricPolicy};
 use crate::predictive;
+use crate::reactive::SURGE_HEADROOM;
 
 /// Less of the window than this was measured: the value understates the load.
 const LEAST_COVERAGE: f64 = 0.9;
@@ -77,8 +78,14 @@ pub(crate) fn validate<'a>(
 ) -> Validated<'a> {
     let observed = observation.metric(&policy.name);
     let mut memory = before.cloned().unwrap_or_default();
-    let (fresh, upward, problem) = judge(observed, &memory, now);
-    if problem.is_some() {
+    let carried = match policy.kind {
+        MetricKind::AverageValue => memory.per_replica(policy) * f64::from(observation.replicas.ready),
+        MetricKind::Value | MetricKind::Backlog(_) => 0.0,
+    };
+    let (fresh, upward, problem) = judge(observed, &memory, carried, now);
+    // A jump that waits to be confirmed isn't missing: what follows says whether it was one.
+    let waits = problem.as_ref().is_some_and(|p| p.reason == AbsenceReason::Implausible);
+    if problem.is_some() && !waits {
         memory.last_bad = Some(now);
     }
     if fresh.is_some() {
@@ -87,10 +94,7 @@ pub(crate) fn validate<'a>(
         memory.absent_since = memory.absent_since.or(Some(now));
         memory.replicas_at_loss = memory.replicas_at_loss.or(Some(observation.replicas.spec));
     }
-    memory.suspect = match &problem {
-        Some(p) if p.reason == AbsenceReason::Implausible => observed.and_then(|o| o.reading.fresh()),
-        _ => None,
-    };
+    memory.suspect = observed.filter(|_| waits).and_then(|o| o.reading.fresh());
     if let (Some(value), Some(observed)) = (fresh, observed) {
         match policy.kind {
             MetricKind::Backlog(_) => learn_throughput(&mut memory, observation, observed, value, now),
@@ -140,7 +144,13 @@ pub(crate) fn learn_load(
 
 type Judged = (Option<f64>, Option<f64>, Option<Absence>);
 
-fn judge(observed: Option<&MetricObservation>, memory: &MetricHistory, now: Timestamp) -> Judged {
+/// What of a reading may be used. `carried` is what the ready replicas carry, where that can be said.
+fn judge(
+    observed: Option<&MetricObservation>,
+    memory: &MetricHistory,
+    carried: f64,
+    now: Timestamp,
+) -> Judged {
     let Some(observed) = observed else {
         return (
             None,
@@ -161,7 +171,7 @@ fn judge(observed: Option<&MetricObservation>, memory: &MetricHistory, now: Time
     }
     if sane(Some(value)).is_none() {
         let message = format!("the value is {value:e}; no load is that large");
-        return (None, None, Some(Absence::new(AbsenceReason::Implausible, message)));
+        return (None, None, Some(Absence::new(AbsenceReason::Infinite, message)));
     }
     if observed.coverage.is_nan() || observed.coverage < LEAST_COVERAGE {
         let message = format!(
@@ -170,7 +180,10 @@ fn judge(observed: Option<&MetricObservation>, memory: &MetricHistory, now: Time
         );
         return (None, Some(value), Some(Absence::new(AbsenceReason::HalfFilled, message)));
     }
-    if let Some(absence) = glitch(value, memory, now) {
+    // What the ready replicas carry with a surge's headroom changes nothing: it needn't be waited for.
+    if value * SURGE_HEADROOM > carried
+        && let Some(absence) = glitch(value, memory, now)
+    {
         return (None, None, Some(absence));
     }
     (Some(value), Some(value), None)

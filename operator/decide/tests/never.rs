@@ -100,6 +100,7 @@ fn observation(now: Timestamp) -> impl Strategy<Value = Observation> {
                 trend_weight: 0.7,
                 up_tolerance: 0.1,
                 down_tolerance: 0.1,
+                growth: None,
                 headroom,
                 forecast: forecast.map(|(quantile, margin)| ForecastParams {
                     quantile,

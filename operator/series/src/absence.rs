@@ -39,7 +39,7 @@ pub enum AbsenceReason {
     Empty,
     /// The value is NaN.
     NotANumber,
-    /// The value is infinite.
+    /// The value is infinite, or larger than any load is.
     Infinite,
     /// The value is below zero where load can't be.
     Negative,

@@ -189,9 +189,10 @@ impl Workload {
     fn wish_for_load(&self, m: usize, sizing: &Sizing, tick: &Tick<'_>, wish: &mut Wish) {
         let per_replica = tick.known[m].per_replica;
         if let Some((load, climbed)) = tick.loads[m] {
-            wish.raise(sizing.present(load, climbed, per_replica), false);
+            let present = sizing.present(load, climbed, per_replica);
+            wish.raise(sizing.limited(present, self.spec, self.ready), false);
             let surge = Surge { load, mean: tick.means[m], per_replica, usual_peak: sizing.usual_peak };
-            if let Some(replicas) = surge.replicas(self.ready) {
+            if let Some(replicas) = surge.replicas(self.ready).filter(|_| sizing.growth.is_none()) {
                 wish.raise(replicas, true);
                 wish.surge = true;
             }
