@@ -1,4 +1,6 @@
-//! The slots of a metric that are under way: measurements come in, and a slot's mean goes out when it has ended.
+//! The slots of a metric that are under way: measurements come in, and what a slot was goes out when it has ended. That is its
+//! mean, but for slots of a minute and less: there it is the last measurement, as in Prometheus' answer for the past. A
+//! measurement is the mean of a minute itself, mostly, and a mean of such would hide how fast a load climbs from the simulation.
 
 use std::time::Duration;
 
@@ -11,6 +13,9 @@ use crate::fit::Slot;
 /// Measurements up to this far apart come from a slow scrape, whose slots without one are no gaps: five minutes, and as
 /// much as a scrape may be late.
 const SLOWEST_SCRAPE: Duration = Duration::from_secs(330);
+
+/// Slots up to this long are their last measurement.
+const INSTANT: Duration = Duration::from_mins(1);
 
 /// The slots that are under way: that of the forecast, and the minute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -37,7 +42,7 @@ impl Open {
             Some(begin) => Some((begin, Some(self.sum / f64::from(self.n.max(1))))),
             None => None,
         };
-        if self.begin != Some(slot) {
+        if self.begin != Some(slot) || step <= INSTANT {
             *self = Self { begin: Some(slot), sum: 0.0, n: 0 };
         }
         self.sum += sample.value();

@@ -38,7 +38,7 @@ pub(crate) fn learn(load: &Load, observer: &Observer, settings: &Settings) -> Pr
     };
     let mut learner = Autoscaler::new(setup);
     let mut prepared = Prepared::default();
-    learner.warm_up(0, load.history(), None, load.start());
+    learner.warm_up(0, load.earlier(), None, load.start());
     work_off(&mut learner, &mut prepared, load.start());
     for second in (0..load.seconds()).step_by(15) {
         let now = load.time_of(second);

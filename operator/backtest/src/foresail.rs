@@ -70,8 +70,8 @@ impl Foresail {
         let signals = (0..metrics).map(|m| signal(&settings, prepared.get(m).cloned())).collect();
         let mut autoscaler = Autoscaler::new(Setup { policy, pause: None, signals, place: 0.0 });
         for metric in 0..metrics {
-            let history = load.parts().get(metric).map_or(load.history(), |part| part.history());
-            autoscaler.warm_up(metric, history, None, load.start());
+            let load = load.parts().get(metric).map_or(load, |part| part);
+            autoscaler.warm_up(metric, load.earlier(), None, load.start());
         }
         let parts = load.parts().iter().map(|part| (Arc::clone(part), Observer::new(world))).collect();
         Self {

@@ -14,6 +14,9 @@ const BRIDGED: Duration = Duration::from_secs(900);
 /// How many requests a second one saturated replica serves. Only sets how grainy the arrivals are.
 const EVENTS_PER_REPLICA: f64 = 100.0;
 const ARRIVALS: u64 = 0xA881;
+/// The same before the replay.
+const EARLIER: u64 = 0xA882;
+const MINUTE: u64 = 60;
 /// The plant runs this long before scoring starts, so that no policy is judged by its starting point.
 pub const RUN_IN: u64 = 3_600;
 
@@ -21,6 +24,7 @@ pub const RUN_IN: u64 = 3_600;
 #[derive(Clone, Debug)]
 pub struct Load {
     history: Series,
+    earlier: Series,
     start: Timestamp,
     recorded: Vec<f32>,
     arrivals: Vec<f32>,
@@ -82,7 +86,7 @@ impl Load {
         let masked_slots = mask(recording);
         let seconds = (scored + RUN_IN) as usize;
         let (recorded, masked) = per_second(&bridged, &masked_slots, from, seconds);
-        let arrivals = arrivals(&recorded, shape);
+        let arrivals = arrivals(&recorded, shape, ARRIVALS);
         let mut total = Vec::with_capacity(seconds + 1);
         let mut sum = 0.0;
         total.push(0.0);
@@ -91,7 +95,12 @@ impl Load {
             total.push(sum);
         }
         let history = scaled(recording, scale).between(begin, from);
-        Ok(Self { history, start: from, recorded, arrivals, total, masked, parts: Vec::new() })
+        let known = time::since(from, history.start()).as_secs() / MINUTE * MINUTE;
+        let begin = time::before(from, Duration::from_secs(known));
+        let (rate, gaps) = per_second(&bridged, &masked_slots, begin, known as usize);
+        let earlier = by_minute(begin, &self::arrivals(&rate, shape, EARLIER), &gaps);
+        let earlier = earlier.unwrap_or_else(|| history.clone());
+        Ok(Self { history, earlier, start: from, recorded, arrivals, total, masked, parts: Vec::new() })
     }
 
     /// The load of several metrics, each with what one replica carries of it: at any time the one that needs the most
@@ -120,6 +129,11 @@ impl Load {
     /// What was known before the replay began, on the recording's own grid and in the replay's scale.
     pub fn history(&self) -> &Series {
         &self.history
+    }
+
+    /// The same as it would have been measured, by the minute: with the grain of what arrives, without what falls into gaps.
+    pub fn earlier(&self) -> &Series {
+        &self.earlier
     }
 
     /// When the replay begins: [`RUN_IN`] seconds before the first scored second.
@@ -280,7 +294,17 @@ fn clamped(raw: &[f64], index: isize) -> f64 {
     raw[index.clamp(0, raw.len() as isize - 1) as usize]
 }
 
-fn arrivals(rate: &[f32], shape: &Shape) -> Vec<f32> {
+/// The mean of each minute; none where a part of it is in a gap.
+fn by_minute(from: Timestamp, arrivals: &[f32], gaps: &[bool]) -> Option<Series> {
+    let minutes = arrivals.chunks(MINUTE as usize).zip(gaps.chunks(MINUTE as usize));
+    let mean = |(arrived, gaps): (&[f32], &[bool])| {
+        let sum: f64 = arrived.iter().map(|a| f64::from(*a)).sum();
+        if gaps.contains(&true) { f64::NAN } else { sum / arrived.len() as f64 }
+    };
+    Series::new(from, Duration::from_secs(MINUTE), minutes.map(mean).collect()).ok()
+}
+
+fn arrivals(rate: &[f32], shape: &Shape, stream: u64) -> Vec<f32> {
     if shape.dispersion <= 0.0 {
         return rate.to_vec();
     }
@@ -288,7 +312,7 @@ fn arrivals(rate: &[f32], shape: &Shape) -> Vec<f32> {
     let grain = shape.capacity / EVENTS_PER_REPLICA * shape.dispersion;
     rate.iter()
         .enumerate()
-        .map(|(s, r)| (random::poisson(f64::from(*r) / grain, shape.seed, ARRIVALS, s as u64) * grain) as f32)
+        .map(|(s, r)| (random::poisson(f64::from(*r) / grain, shape.seed, stream, s as u64) * grain) as f32)
         .collect()
 }
 

@@ -34,7 +34,7 @@ impl<'a> ForesailQueue<'a> {
         let settings = of_recording(settings, load.history().step());
         let signals = vec![signal(&settings, prepared.first().cloned())];
         let mut autoscaler = Autoscaler::new(Setup { policy, pause: None, signals, place: 0.0 });
-        autoscaler.warm_up(0, load.history(), None, load.start());
+        autoscaler.warm_up(0, load.earlier(), None, load.start());
         Self { load, autoscaler, partitions: queue.partitions, startups: 0 }
     }
 
