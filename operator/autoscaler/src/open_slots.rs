@@ -70,3 +70,22 @@ pub(crate) fn between(last: Sample, next: Sample, step: Duration) -> Vec<Sample>
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::a_minute_is_its_last_reading(60, 40.0)]
+    #[case::a_longer_slot_is_the_mean(120, 45.0)]
+    fn what_a_slot_was(#[case] step: u64, #[case] was: f64) {
+        let mut open = Open::default();
+        let mut ended = (0i64..9).map(|i| {
+            let at = Timestamp::from_second(i * 15).unwrap();
+            open.add(Sample::new(at, 10.0 * (i + 1) as f64).unwrap(), Duration::from_secs(step))
+        });
+        assert_eq!(ended.find_map(|slot| slot).and_then(|(_, value)| value), Some(was));
+    }
+}

@@ -337,6 +337,27 @@ mod tests {
     }
 
     #[test]
+    fn the_time_before_is_known_by_the_minute_as_it_would_have_been_measured() {
+        let mut values: Vec<f64> = (0..144).map(|i| 500.0 + f64::from(i)).collect();
+        values[20..30].fill(f64::NAN);
+        let grained = |dispersion: f64| {
+            let load = Load::new(&recording(values.clone()), &Shape { dispersion, ..shape() }).unwrap();
+            assert_eq!(load.earlier().end(), load.start());
+            load.earlier().clone()
+        };
+        let (plain, grained) = (grained(0.0), grained(1.0));
+        let minutes = |earlier: &Series, slot: usize| -> Vec<Option<f64>> {
+            let first = earlier.len() - (60 - slot) * 5;
+            (first..first + 5).map(|minute| earlier.get(minute)).collect()
+        };
+        assert_eq!(minutes(&plain, 25), vec![None; 5]);
+        let mean = minutes(&plain, 40).iter().flatten().sum::<f64>() / 5.0;
+        assert!((mean - 540.0).abs() < 0.1, "{mean}");
+        let differ = |m: usize| plain.get(m).zip(grained.get(m)).is_some_and(|(a, b)| (a - b).abs() > 0.1);
+        assert!((0..plain.len()).filter(|m| differ(*m)).count() > plain.len() / 2);
+    }
+
+    #[test]
     fn no_load_is_lost_between_slots_and_seconds() {
         let values: Vec<f64> = (0..144).map(|i| if i % 12 == 0 { 900.0 } else { f64::from(i) }).collect();
         let load = Load::new(&recording(values.clone()), &shape()).unwrap();

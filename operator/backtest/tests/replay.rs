@@ -13,7 +13,7 @@ use backtest::{
     Answer, Comparison, Contender, Existing, ExistingSpec, Fault, FaultKind, Foresail, Load, Scaler, Setup,
     Tick, View, compare, menu, replay, replay_recorded,
 };
-use decide::{Capacity, Policy, Record};
+use decide::{Capacity, Policy, Record, Strategy};
 use jiff::Timestamp;
 use series::Series;
 
@@ -96,6 +96,51 @@ fn the_autoscaler_that_runs_today_is_what_foresail_is_held_against() {
     let saved = hours("HPA shop/web") - found.rows[0].score.replica_hours;
     let told = found.advice.unwrap().saved_hours_a_month;
     assert!((told - saved * 30.4 / found.days).abs() < 1e-6, "{told} {saved}");
+}
+
+/// What an HPA, the usual one and the one that follows climbs come to in life is what their simulation says they would have.
+#[test]
+fn a_strategy_costs_on_a_day_what_its_simulation_says_of_that_day() {
+    // By the minute: a day that trembles, and a night of next to nothing with bursts.
+    let value = |minute: u32| {
+        let hour = f64::from(minute % 1_440) / 60.0;
+        let tremble = f64::from(minute.wrapping_mul(2_654_435_761) >> 20) / 4_096.0;
+        let burst = if minute.is_multiple_of(17) { 40.0 } else { 1.0 };
+        if hour < 10.0 { 12.0 * burst } else { (900.0 + 40.0 * hour) * (0.8 + 0.4 * tremble) }
+    };
+    let start = Timestamp::from_second(1_767_571_200).unwrap();
+    let recording = Series::new(start, Duration::from_secs(60), (0..5 * 1_440).map(value).collect()).unwrap();
+    let mut setup = setup();
+    setup.policy = backtest::policy_for(80.0);
+    setup.scored = Duration::from_secs(2 * 86_400);
+    let load = setup.load(&recording).unwrap();
+    let forecasts = setup.forecasts(&load);
+    let without: [fn(&Strategy) -> bool; 3] = [
+        |s| s.to_string() != "load x 1.14, at most 1.43 x ready; down after 300s",
+        |s| s.to_string() != "load x 1.00, climbing on at 70%; down after 600s",
+        |s| s.to_string() != "q80 of the forecast; load x 1.00; down after 600s",
+    ];
+    for unwanted in without {
+        let policy = setup.policy.clone();
+        let ours = Foresail::without(&load, policy, &setup.forecast, &forecasts, &setup.world, unwanted);
+        let mut ours = ours.keep_simulations();
+        let mut ticks = Vec::new();
+        replay_recorded(&load, &setup.world, &mut ours, "Foresail", &mut |tick| ticks.push(tick));
+        let last = ours.simulations().last().unwrap();
+        let [simulated] = last.strategies.as_slice() else { panic!("{:?}", last.strategies) };
+        let day = simulated.days.last().unwrap();
+        let of_day =
+            |tick: &&Tick| tick.time < last.until && tick.time >= last.until - Duration::from_secs(86_400);
+        let lived: Vec<f64> = ticks.iter().filter(of_day).map(|t| f64::from(t.desired)).collect();
+        assert_eq!(lived.len(), 5_760, "the day was replayed");
+        let lived = lived.iter().sum::<f64>() / lived.len() as f64;
+        let said = day.replicas as f64 / f64::from(day.ticks);
+        assert!(
+            (lived / said - 1.0).abs() < 0.02,
+            "{}: {lived:.2} lived, {said:.2} simulated",
+            simulated.strategy
+        );
+    }
 }
 
 /// Replicas of a ScaledObject, with the second of each decision counted from `hour`, over the hours that follow.

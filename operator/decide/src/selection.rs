@@ -186,8 +186,13 @@ fn is_sane(score: &Score) -> bool {
 /// Whether a strategy is what the usual HPA does under a policy: the one that keeps [spare](crate::MetricPolicy::spare)
 /// what the policy's metrics keep.
 pub fn is_usual_hpa(policy: &Policy, strategy: &Strategy) -> bool {
-    let usual = policy.usual_headroom();
-    (strategy.headroom - usual).abs() < 1e-6 && *strategy == Strategy::usual_hpa(policy, strategy.headroom)
+    let Strategy { headroom, growth, .. } = *strategy;
+    let usual = Strategy::usual_hpa(policy, policy.usual_headroom());
+    let near = |a: f64, b: f64| (a - b).abs() < 1e-6;
+    near(headroom, usual.headroom)
+        && growth.is_some() == usual.growth.is_some()
+        && growth.zip(usual.growth).is_none_or(|(a, b)| near(a, b))
+        && *strategy == Strategy { headroom, growth, ..usual }
 }
 
 fn usual<'a>(policy: &Policy, scores: &[&'a Score]) -> Option<&'a Score> {

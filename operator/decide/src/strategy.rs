@@ -20,8 +20,9 @@ use crate::words::words;
 pub(crate) const HPA_WINDOW: Duration = Duration::from_secs(300);
 /// Its tolerance.
 const HPA_TOLERANCE: f64 = 0.1;
-/// The target of the usual HPA, as a share of the CPU that a pod has: the middle of the 60 to 80 % that guides name.
-const USUAL_TARGET: f64 = 0.7;
+/// What saturates a pod over what it carries: with processor sharing, answers take five times as long at 80 % as at rest,
+/// and a target is set about there.
+const SATURATION: f64 = 1.25;
 
 /// One way to size a workload. Dimensionless but for [`Self::down_stabilization`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -85,14 +86,11 @@ impl Strategy {
         }
     }
 
-    /// What the HPA that people have does with this headroom: where the policy's metrics keep something spare, it is one on CPU at
-    /// 70 %, or at the target that is lower or higher by as much as the headroom is larger or smaller than the policy's own.
+    /// What the HPA that people have does with this headroom: where the policy's metrics keep something spare, it is one on CPU.
     pub(crate) fn usual_hpa(policy: &Policy, headroom: f64) -> Self {
-        let usual = policy.usual_headroom();
-        let growth = headroom / usual / USUAL_TARGET;
-        // An HPA whose target is almost all that a pod can show never asks for more.
-        let limited = usual > 1.0 && growth > 1.0 + HPA_TOLERANCE;
-        Self { growth: limited.then_some(growth), ..Self::hpa(headroom) }
+        // Its pods show at most what saturates them, over a target that leaves the headroom.
+        let growth = (policy.usual_headroom() > 1.0).then_some(headroom * SATURATION);
+        Self { growth, ..Self::hpa(headroom) }
     }
 
     /// Whether an HPA could do the same.

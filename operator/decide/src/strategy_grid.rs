@@ -10,7 +10,7 @@ const TREND: f64 = 0.7;
 /// Headrooms that are tried with the longest window.
 const CALM: [f64; 8] = [1.0, 1.08, 1.17, 1.3, 1.5, 1.8, 2.3, 2.7];
 
-/// The strategies worth trying for a policy: an HPA's from 37 % to 100 % of what a replica carries, with its tolerance;
+/// The strategies worth trying for a policy: those of HPAs on CPU and on the load, from 37 % to 100 % of what a replica carries;
 /// the load of now with its climb carried on; the same held for long; the forecast at several quantiles and margins, as it
 /// is, moved to the load of now, and with a tolerance as well. Fewer are better: a week of evidence finds the best of many
 /// by luck. What each family is worth is shown by `lab --select --leave-out` (`docs/guide/backtest.md`). Where only queues
@@ -27,7 +27,7 @@ fn for_queues() -> Vec<Strategy> {
     std::iter::once(Strategy::REACTIVE).chain(foreseeing).collect()
 }
 
-/// HPAs on CPU, and on the load.
+/// HPAs on CPU, of which people have one, and on the load, which a burst takes no time to show.
 fn hpas(policy: &Policy) -> Vec<Strategy> {
     let usual = policy.usual_headroom();
     let usual = HEADROOMS.iter().all(|known| (known - usual).abs() > 1e-6).then_some(usual);

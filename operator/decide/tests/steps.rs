@@ -243,6 +243,43 @@ fn a_glitch_waits_for_a_second_reading_and_a_real_surge_has_one() {
     assert_eq!(confirmed.recommendation.target, 20, "as fast as the HPA may");
 }
 
+#[test]
+fn a_glitch_that_is_over_holds_nothing() {
+    let mut c = case(10, 900.0);
+    let first = recommend(&c.policy, &c.seen, &c.history, ago(15));
+    c.seen.metrics = vec![load(9_000.0)];
+    let glitch = recommend(&c.policy, &c.seen, &first.history, now());
+    assert!(!glitch.recommendation.data_fresh);
+    c.seen.metrics = vec![load(300.0)];
+    let after = recommend(&c.policy, &c.seen, &glitch.history, ahead(15)).recommendation;
+    assert!(after.limits.iter().all(|l| l.reason != LimitReason::DataJustReturned), "{:#?}", after.limits);
+}
+
+#[rstest]
+#[case::as_a_surge_too(650.0, true)]
+#[case::not_as_a_surge(700.0, false)]
+fn a_jump_that_the_ready_pods_carry_is_not_waited_for(#[case] value: f64, #[case] fresh: bool) {
+    let r = case(10, value).with(|c| c.after_a_mean_of(100.0, Peaks::default())).decide();
+    assert_eq!(r.data_fresh, fresh, "{r:#?}");
+}
+
+#[test]
+fn an_hpa_on_cpu_sees_no_more_than_its_pods_have() {
+    let with = |growth: Option<f64>| {
+        case(10, 1_900.0).with(|c| {
+            c.after_a_mean_of(700.0, Peaks::default());
+            c.seen.selected = Selected {
+                strategy: Strategy { growth, ..Strategy::REACTIVE },
+                reason: StrategyReason::SelectedByReplay,
+            };
+        })
+    };
+    let surges = |r: &Recommendation| r.candidates.iter().any(|c| c.source == Source::Panic);
+    let (on_cpu, on_load) = (with(Some(1.43)).decide(), with(None).decide());
+    assert_eq!((on_cpu.uncapped, surges(&on_cpu)), (15, false), "{:#?}", on_cpu.candidates);
+    assert_eq!((on_load.uncapped, surges(&on_load)), (29, true), "{:#?}", on_load.candidates);
+}
+
 #[rstest]
 #[case::idle(0.0, 0.0, 4, 0)]
 #[case::asleep(0.0, 0.0, 0, 0)]

@@ -26,10 +26,11 @@ pub(crate) fn load(second: i64) -> f64 {
     wave * (1.0 + 0.06 * (noise - 0.5))
 }
 
-/// What a Prometheus would answer for `[from, to)`: the mean of each slot.
+/// What a Prometheus would answer for `[from, to)`: the mean of each slot, and of a minute its last reading.
 pub(crate) fn history(from: i64, to: i64, step: i64) -> Series {
     let slot = |begin: i64| {
-        let samples: Vec<f64> = (begin..begin + step).step_by(TICK as usize).map(load).collect();
+        let first = if step <= 60 { begin + step - TICK } else { begin };
+        let samples: Vec<f64> = (first..begin + step).step_by(TICK as usize).map(load).collect();
         samples.iter().sum::<f64>() / samples.len() as f64
     };
     let values = (from..to).step_by(step as usize).map(slot).collect();
