@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use forecast::{Forecaster, Settings};
+use forecast::{Forecaster, PackedForecaster, Settings};
 use jiff::Timestamp;
 use series::{Packed, time};
 
@@ -77,8 +77,11 @@ impl Grid {
 #[derive(Clone, Debug)]
 pub struct FitJob {
     pub(crate) grid: Grid,
+    pub(crate) settings: Settings,
     pub(crate) from: From,
-    /// What has come since.
+    /// The history up to now.
+    pub(crate) history: Packed,
+    /// What of it has come since.
     pub(crate) slots: Vec<Slot>,
 }
 
@@ -86,20 +89,21 @@ pub struct FitJob {
 #[derive(Clone, Debug)]
 pub(crate) enum From {
     /// The history up to a time.
-    History(Packed, Timestamp, Box<Settings>),
+    History(Timestamp),
     /// A forecaster whose regressions are to be fitted again.
-    Forecaster(Box<Forecaster>),
+    Forecaster(Box<PackedForecaster>),
 }
 
 impl FitJob {
     /// Fits: tens of milliseconds, or about a second for a forecaster that is made anew.
     pub fn run(self) -> Fit {
         let mut forecaster = match self.from {
-            From::Forecaster(mut forecaster) => {
+            From::Forecaster(packed) => {
+                let mut forecaster = packed.unpack(&self.history);
                 forecaster.refit();
                 forecaster
             }
-            From::History(history, until, settings) => Box::new(anew(&history, until, &settings)),
+            From::History(until) => anew(&self.history, until, &self.settings),
         };
         let mut rest = &self.slots[..];
         while !rest.is_empty() {
@@ -113,7 +117,7 @@ impl FitJob {
             }
         }
         let fed = self.slots.len() - rest.len();
-        Fit { forecaster, fed }
+        Fit { forecaster: Box::new(forecaster.pack(&self.history)), fed }
     }
 }
 
@@ -128,7 +132,7 @@ pub(crate) fn anew(history: &Packed, until: Timestamp, settings: &Settings) -> F
 /// A forecaster that was fitted.
 #[derive(Clone, Debug)]
 pub struct Fit {
-    pub(crate) forecaster: Box<Forecaster>,
+    pub(crate) forecaster: Box<PackedForecaster>,
     /// How many of the job's slots it knows.
     pub(crate) fed: usize,
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use forecast::{Accuracy, Feedback, Forecaster, HorizonScore, Settings};
+use forecast::{Accuracy, Feedback, Forecaster, HorizonScore, PackedForecaster, Settings};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use series::{Absence, Forecast, NoForecast, NoForecastReason, Packed, Sample, Series, time};
@@ -82,7 +82,7 @@ pub(crate) struct Signal {
     open: OpenSlots,
     last: Option<Sample>,
     past: Past,
-    forecaster: Option<Box<Forecaster>>,
+    forecaster: Option<Learned>,
     waiting: Waiting,
     /// The next minutes of a forecast that was made before a restart.
     kept: Option<Arc<Forecast>>,
@@ -92,13 +92,36 @@ pub(crate) struct Signal {
     cached: Option<(Timestamp, ForecastState)>,
 }
 
+/// A forecaster: open from the end of a slot until it was asked, else packed beside the history.
+#[derive(Debug)]
+enum Learned {
+    Open(Box<Forecaster>),
+    Packed(Box<PackedForecaster>),
+}
+
+impl Learned {
+    fn open(self, history: &Packed) -> Box<Forecaster> {
+        match self {
+            Self::Open(forecaster) => forecaster,
+            Self::Packed(packed) => Box::new(packed.unpack(history)),
+        }
+    }
+
+    fn feedback(&self) -> &Feedback {
+        match self {
+            Self::Open(forecaster) => forecaster.feedback(),
+            Self::Packed(packed) => packed.feedback(),
+        }
+    }
+}
+
 /// A fit that is due or under way, and the slots that came since.
 #[derive(Debug, Default)]
 enum Waiting {
     #[default]
     Nothing,
-    /// To be taken by whoever runs it.
-    Due(Box<FitJob>),
+    /// To be taken by whoever runs it: only then the history is copied for it.
+    Due(From, Vec<Slot>),
     /// Taken under this number; the slots since.
     Running(JobId, Vec<Slot>),
 }
@@ -156,9 +179,10 @@ impl Signal {
         self.spec.settings.step
     }
 
+    /// What the forecaster learns from, a day until that is cut, and another in which a fit may be late.
     fn slots_kept(&self) -> usize {
         let day = 86_400 / self.step().as_secs().max(1);
-        self.spec.settings.slots() + usize::try_from(day).unwrap_or(usize::MAX)
+        self.spec.settings.slots() + 2 * usize::try_from(day).unwrap_or(usize::MAX)
     }
 
     /// The span of history to ask for at `now`, if it is time to.
@@ -190,13 +214,13 @@ impl Signal {
     fn learn(&mut self, now: Timestamp) {
         let until = self.grid.last_anew(now);
         let slots = self.history.between(until, self.history.end()).iter().collect();
-        self.fit(From::History(self.history.clone(), until, Box::new(self.spec.settings.clone())), slots);
+        self.fit(From::History(until), slots);
     }
 
     /// A fit is due, and then the slots that came since.
     fn fit(&mut self, from: From, slots: Vec<Slot>) {
         if self.forecasts && self.spec.prepared.is_none() {
-            self.waiting = Waiting::Due(Box::new(FitJob { grid: self.grid, from, slots }));
+            self.waiting = Waiting::Due(from, slots);
         }
     }
 
@@ -226,6 +250,8 @@ impl Signal {
     }
 
     fn end_slot(&mut self, begin: Timestamp, value: Option<f64>) {
+        // Before the history goes on, and forgets.
+        self.forecaster = self.forecaster.take().map(|learned| Learned::Open(learned.open(&self.history)));
         let keep = self.slots_kept();
         let before = self.history.end();
         let known = !self.history.is_empty();
@@ -241,46 +267,52 @@ impl Signal {
 
     fn feed(&mut self, slots: &[Slot]) {
         match &mut self.waiting {
-            Waiting::Due(job) => job.slots.extend_from_slice(slots),
-            Waiting::Running(_, since) => since.extend_from_slice(slots),
+            Waiting::Due(_, since) | Waiting::Running(_, since) => since.extend_from_slice(slots),
             Waiting::Nothing => return self.advance(slots),
         }
-        if let Some(forecaster) = &mut self.forecaster {
+        if let Some(learned) = self.forecaster.take() {
+            let mut forecaster = learned.open(&self.history);
             for (begin, value) in slots {
                 forecaster.observe_slot(*begin, *value);
             }
+            self.forecaster = Some(Learned::Open(forecaster));
         }
     }
 
     /// Feeds the forecaster; where a fit becomes due on the way, what comes after it waits for the fit too.
     fn advance(&mut self, slots: &[Slot]) {
-        let Some(forecaster) = &mut self.forecaster else { return };
-        let (fed, due) = self.grid.feed(forecaster, slots);
+        if slots.is_empty() {
+            return;
+        }
+        let Some(learned) = self.forecaster.take() else { return };
+        let mut forecaster = learned.open(&self.history);
+        let (fed, due) = self.grid.feed(&mut forecaster, slots);
         let rest = &slots[fed..];
-        let from = match due {
-            None => return,
-            Some(Due::Refit) => From::Forecaster(forecaster.clone()),
-            Some(Due::Anew(until)) => {
-                From::History(self.history.clone(), until, Box::new(self.spec.settings.clone()))
-            }
-        };
+        let from = due.map(|due| match due {
+            Due::Refit => From::Forecaster(Box::new(forecaster.clone().pack(&self.history))),
+            Due::Anew(until) => From::History(until),
+        });
         for (begin, value) in rest {
             forecaster.observe_slot(*begin, *value);
         }
-        self.fit(from, rest.to_vec());
+        self.forecaster = Some(Learned::Open(forecaster));
+        if let Some(from) = from {
+            self.fit(from, rest.to_vec());
+        }
     }
 
     /// Whether a fit is due; whether it's the first one.
     pub(crate) fn fit_is_due(&self) -> Option<bool> {
-        matches!(self.waiting, Waiting::Due(_)).then_some(self.forecaster.is_none())
+        matches!(self.waiting, Waiting::Due(..)).then_some(self.forecaster.is_none())
     }
 
     /// Takes the fit that is due, under this number.
     pub(crate) fn take_job(&mut self, id: JobId) -> Option<FitJob> {
         match std::mem::take(&mut self.waiting) {
-            Waiting::Due(job) => {
-                self.waiting = Waiting::Running(id, job.slots.clone());
-                Some(*job)
+            Waiting::Due(from, slots) => {
+                self.waiting = Waiting::Running(id, slots.clone());
+                let (grid, settings) = (self.grid, self.spec.settings.clone());
+                Some(FitJob { grid, settings, from, history: self.history.clone(), slots })
             }
             other => {
                 self.waiting = other;
@@ -300,7 +332,7 @@ impl Signal {
         if let Some(feedback) = self.feedback() {
             fit.forecaster.set_feedback(feedback);
         }
-        self.forecaster = Some(fit.forecaster);
+        self.forecaster = Some(Learned::Packed(fit.forecaster));
         self.cached = None;
         self.advance(slots.get(fit.fed..).unwrap_or_default());
     }
@@ -325,23 +357,23 @@ impl Signal {
             return state.clone();
         }
         let kept = self.kept.clone().filter(|f| now < f.end() && time::since(now, f.origin()) <= KEPT_FOR);
-        let forecast = match (&self.forecaster, &self.past) {
-            (None, _) if kept.is_some() => kept.ok_or_else(nothing),
-            (Some(forecaster), _) => forecaster.predict(now).map(Arc::new),
-            (None, Past::Wanted(_, Some(absence))) => Err(NoForecast::new(
+        if let Some(learned) = self.forecaster.take() {
+            let forecaster = learned.open(&self.history);
+            let forecast = forecaster.predict(now).map(Arc::new);
+            let state = ForecastState { forecast, accuracy: Some(Arc::new(forecaster.accuracy())) };
+            self.forecaster = Some(Learned::Packed(Box::new(forecaster.pack(&self.history))));
+            self.cached = Some((slot, state.clone()));
+            return state;
+        }
+        let forecast = match &self.past {
+            _ if kept.is_some() => kept.ok_or_else(nothing),
+            Past::Wanted(_, Some(absence)) => Err(NoForecast::new(
                 NoForecastReason::HistoryUnavailable,
                 format!("can't read history: {}: {}", absence.reason, absence.message),
             )),
-            (None, _) => {
-                Err(NoForecast::new(NoForecastReason::Learning, "history is being read and learned from"))
-            }
+            _ => Err(NoForecast::new(NoForecastReason::Learning, "history is being read and learned from")),
         };
-        let accuracy = self.forecaster.as_ref().map(|f| Arc::new(f.accuracy()));
-        let state = ForecastState { forecast, accuracy };
-        if self.forecaster.is_some() {
-            self.cached = Some((slot, state.clone()));
-        }
-        state
+        ForecastState { forecast, accuracy: None }
     }
 
     /// The slots that are under way.
@@ -365,7 +397,10 @@ impl Signal {
 
     /// How far the signal was seen to follow our own replicas.
     pub(crate) fn feedback(&self) -> Option<Feedback> {
-        self.forecaster.as_ref().map(|f| f.feedback().clone()).or_else(|| self.kept_feedback.clone())
+        self.forecaster
+            .as_ref()
+            .map(|learned| learned.feedback().clone())
+            .or_else(|| self.kept_feedback.clone())
     }
 
     /// Goes on with what was seen of that before a restart.
@@ -377,8 +412,10 @@ impl Signal {
 
     /// How many replicas there are, so that a signal that follows them is noticed.
     pub(crate) fn observe_replicas(&mut self, replicas: u32) {
-        if let Some(forecaster) = &mut self.forecaster {
-            forecaster.observe_replicas(f64::from(replicas));
+        match &mut self.forecaster {
+            Some(Learned::Open(forecaster)) => forecaster.observe_replicas(f64::from(replicas)),
+            Some(Learned::Packed(packed)) => packed.observe_replicas(f64::from(replicas)),
+            None => {}
         }
     }
 

@@ -109,6 +109,11 @@ impl Forecaster {
         }
     }
 
+    /// Gives back what is only kept to be used again.
+    pub(crate) fn forget_scratch(&mut self) {
+        (self.cells, self.rivals) = (Vec::new(), Vec::new());
+    }
+
     /// The settings in use.
     pub fn settings(&self) -> &Settings {
         &self.settings
