@@ -133,7 +133,7 @@ mod tests {
         let wave = 900.0 - 700.0 * (std::f64::consts::TAU * f64::from(slot) / 288.0).cos();
         let noise = f64::from(slot.wrapping_mul(2_654_435_761) >> 16) / 65_536.0;
         let level = if slot > 10 * 288 { 2.0 } else { 1.0 };
-        let glitch = if slot % 611 == 0 { 80.0 } else { 1.0 };
+        let glitch = if slot.is_multiple_of(611) { 80.0 } else { 1.0 };
         let missing = slot.is_multiple_of(97) || (700..730).contains(&slot) || (2_500..2_520).contains(&slot);
         let load = if (1_300..1_310).contains(&slot) { 0.0 } else { wave * level * glitch };
         (!missing).then_some(load * (0.9 + 0.2 * noise))
