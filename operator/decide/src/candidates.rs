@@ -143,7 +143,7 @@ impl Answers<'_> {
         } else {
             format!("load {value:.1} / {shown} for each replica{spare}")
         };
-        let wanted = self.sizing.limited(wanted, replicas.spec, replicas.ready);
+        let wanted = self.sizing.limited(wanted, replicas.spec, replicas.started());
         let tolerated = within && metric.fresh.is_some();
         let reason = if tolerated { CandidateReason::WithinTolerance } else { self.reason() };
         self.push_present(Source::Reactive, wanted, reason, message);
@@ -154,7 +154,7 @@ impl Answers<'_> {
         let climbed = self.metric.climbed(self.context.span.lead).unwrap_or(value);
         let replicas = self.context.observation.replicas;
         let present = sizing.present(value, climbed, per_replica);
-        let wanted = sizing.limited(present, replicas.spec, replicas.ready);
+        let wanted = sizing.limited(present, replicas.spec, replicas.started());
         let load = sizing.present_load(value, climbed) / sizing.headroom;
         let climbs = if load > value { format!(", climbing to {load:.1},") } else { String::new() };
         let message = format!(
@@ -162,7 +162,7 @@ impl Answers<'_> {
             sizing.headroom
         );
         let message = match sizing.growth.filter(|_| wanted < present) {
-            Some(growth) => format!("{message}, at most {growth:.2} times what is ready"),
+            Some(growth) => format!("{message}, at most {growth:.2} times what has started"),
             None => message,
         };
         self.push_present(Source::Burst, wanted, self.reason(), message);

@@ -50,6 +50,13 @@ pub struct Replicas {
     pub crash_looping: u32,
 }
 
+impl Replicas {
+    /// Pods that have started, Ready or not: those that show what they use. One that is too busy to be Ready is among them.
+    pub(crate) fn started(&self) -> u32 {
+        self.ready.max(self.spec.saturating_sub(self.pending.saturating_add(self.crash_looping)))
+    }
+}
+
 /// What the health checks say.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -44,8 +44,8 @@ pub struct Strategy {
     pub up_tolerance: f64,
     /// Nor is a way down that is smaller than this share, 0 to 0.5.
     pub down_tolerance: f64,
-    /// Asks for at most so many times the ready replicas, and answers no surge, as an HPA on CPU does: a pod shows no more than
-    /// it has. `None` where nothing limits it.
+    /// Asks for at most so many times the pods that have started, and answers no surge, as an HPA on CPU does: a pod shows no
+    /// more than it has. `None` where nothing limits it.
     #[serde(default)]
     pub growth: Option<f64>,
 }
@@ -175,7 +175,7 @@ pub struct Sizing {
     pub up_tolerance: f64,
     /// A load up to this many times its mean of five minutes is usual: no surge.
     pub usual_peak: f64,
-    /// The most that is asked for, in ready replicas, where that is limited; no surge is answered then.
+    /// The most that is asked for, in pods that have started, where that is limited; no surge is answered then.
     pub growth: Option<f64>,
 }
 
@@ -196,11 +196,12 @@ impl Sizing {
         }
     }
 
-    /// What is asked of `replicas` where no more than [`Strategy::growth`] times the ready ones may be.
-    pub(crate) fn limited(&self, replicas: u32, spec: u32, ready: u32) -> u32 {
+    /// What is asked of `replicas` where no more than [`Strategy::growth`] times the pods that have started may be; one at
+    /// least, for nothing shows that there is a load.
+    pub(crate) fn limited(&self, replicas: u32, spec: u32, started: u32) -> u32 {
         let Some(growth) = self.growth else { return replicas };
         // Pods that start use nothing yet: an HPA counts them as such on its way up, and so asks for no change.
-        replicas.min(need(f64::from(ready) * growth, 1.0).max(spec))
+        replicas.min(need(f64::from(started) * growth, 1.0).max(spec).max(1))
     }
 
     /// The load to provide for, of the load measured now and what it would be after the lead time if it went on

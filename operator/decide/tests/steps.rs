@@ -278,6 +278,11 @@ fn an_hpa_on_cpu_sees_no_more_than_its_pods_have() {
     let (on_cpu, on_load) = (with(Some(1.43)).decide(), with(None).decide());
     assert_eq!((on_cpu.uncapped, surges(&on_cpu)), (15, false), "{:#?}", on_cpu.candidates);
     assert_eq!((on_load.uncapped, surges(&on_load)), (29, true), "{:#?}", on_load.candidates);
+    // Pods that are too busy to be Ready show what they use; those that start show nothing.
+    let with = |change: fn(&mut Case)| with(Some(1.43)).with(change).decide().uncapped;
+    assert_eq!(with(|c| c.seen.replicas.ready = 2), 15);
+    assert_eq!(with(|c| (c.seen.replicas.ready, c.seen.replicas.pending) = (6, 4)), 10);
+    assert_eq!(with(|c| (c.policy.min_replicas, c.seen.replicas.ready, c.seen.replicas.spec) = (0, 0, 0)), 1);
 }
 
 #[rstest]

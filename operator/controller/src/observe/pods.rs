@@ -92,7 +92,7 @@ fn is_crash_looping(status: Option<&PodStatus>) -> bool {
 pub struct PodCount {
     /// Ready, and not about to end.
     pub ready: u32,
-    /// Not ready yet, without those that no node has room for being counted twice.
+    /// Never ready so far, without those that no node has room for being counted twice.
     pub pending: u32,
     /// Of the pending, pods that no node has room for.
     pub unschedulable: u32,
@@ -152,7 +152,8 @@ impl Pods {
                 count.startups.extend(pod.startup);
             } else if pod.crash_looping {
                 count.crash_looping += 1;
-            } else {
+            } else if pod.startup.is_none() {
+                // One that was Ready before runs: it is too busy to answer, or broken, and is neither of both.
                 count.pending += 1;
                 count.unschedulable += u32::from(pod.unschedulable);
             }
@@ -311,6 +312,14 @@ mod tests {
         assert!(!count.rollout);
         assert_eq!(pods.count("shop", &selector("app=other").unwrap()), PodCount::default());
         assert_eq!(pods.count("elsewhere", &selector("app=web").unwrap()), PodCount::default());
+    }
+
+    #[test]
+    fn a_pod_that_is_no_longer_ready_isnt_starting() {
+        let busy = json!({"conditions": [{"type": "Ready", "status": "False"}]});
+        let pods = pods(vec![ready("a", "2026-01-05T08:00:42Z"), pod("a", busy.clone()), pod("b", busy)]);
+        let count = pods.count("shop", &selector("app=web").unwrap());
+        assert_eq!((count.ready, count.pending), (0, 1));
     }
 
     #[test]
