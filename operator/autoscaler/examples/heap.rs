@@ -74,8 +74,10 @@ fn measure(step: Duration) -> Result<(), Box<dyn std::error::Error>> {
     work_off(&mut autoscaler, now, &mut told, true);
     for tick in 0..DAY / TICK {
         let at = time::after(now, Duration::from_secs(TICK * tick));
+        // As old as measurements are, so that slots end in the middle of others.
+        let read = time::before(at, Duration::from_secs(20));
         let reading =
-            Sample::new(at, load((15 * DAY + TICK * tick) as f64)).map(Reading::Fresh).ok_or("finite")?;
+            Sample::new(read, load((15 * DAY + TICK * tick) as f64)).map(Reading::Fresh).ok_or("finite")?;
         let inputs = Inputs { metrics: vec![MetricInput::of(reading)], ..Inputs::of(40) };
         let decided = autoscaler.step(&inputs, at);
         autoscaler.applied(at, Applied::No { replicas: 40 });

@@ -351,17 +351,18 @@ impl Signal {
             return prepared.at(now).cloned().unwrap_or_else(unknown);
         }
         let slot = time::align(now, self.step());
-        if let Some((at, state)) = &self.cached
-            && *at == slot
-        {
-            return state.clone();
+        if let Some((_, state)) = self.cached.clone().filter(|(at, _)| *at == slot) {
+            // A slot that ended since then has opened it.
+            self.pack();
+            return state;
         }
         let kept = self.kept.clone().filter(|f| now < f.end() && time::since(now, f.origin()) <= KEPT_FOR);
         if let Some(learned) = self.forecaster.take() {
             let forecaster = learned.open(&self.history);
             let forecast = forecaster.predict(now).map(Arc::new);
             let state = ForecastState { forecast, accuracy: Some(Arc::new(forecaster.accuracy())) };
-            self.forecaster = Some(Learned::Packed(Box::new(forecaster.pack(&self.history))));
+            self.forecaster = Some(Learned::Open(forecaster));
+            self.pack();
             self.cached = Some((slot, state.clone()));
             return state;
         }
@@ -374,6 +375,13 @@ impl Signal {
             _ => Err(NoForecast::new(NoForecastReason::Learning, "history is being read and learned from")),
         };
         ForecastState { forecast, accuracy: None }
+    }
+
+    fn pack(&mut self) {
+        self.forecaster = self.forecaster.take().map(|learned| match learned {
+            Learned::Open(forecaster) => Learned::Packed(Box::new(forecaster.pack(&self.history))),
+            packed @ Learned::Packed(_) => packed,
+        });
     }
 
     /// The slots that are under way.

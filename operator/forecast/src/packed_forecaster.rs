@@ -38,15 +38,16 @@ struct Unlike {
 }
 
 impl Forecaster {
-    /// Leaves the history to `history`, which must hold the slots that were observed, as [`Packed`] rounds them.
+    /// Leaves the history to `history`, which must hold the slots that were observed on the same grid, as [`Packed`] rounds
+    /// them.
     pub fn pack(mut self, history: &Packed) -> PackedForecaster {
         let values = std::mem::take(&mut self.history.values);
         let mut past = self.past.take().map(Box::new);
         let mut unlike = Vec::new();
-        for (index, raw) in values.iter().copied().enumerate() {
+        let known = known(&self.history, history, values.len());
+        for (index, (raw, known)) in values.iter().copied().zip(known).enumerate() {
             let clean = past.as_ref().map_or(raw, |past| past.lin.values()[index]);
             let measured = past.as_ref().is_some_and(|past| past.measured[index]);
-            let known = known(&self.history, history, index);
             let same = |a: f32, b: f32| (a - b).abs() <= SAME * b.abs();
             if !(measured && same(known, raw) && same(raw, clean)) {
                 unlike.push(Unlike { index: index as u32, raw, clean, measured });
@@ -61,18 +62,21 @@ impl Forecaster {
     }
 }
 
-/// The value of a slot in the history that is kept elsewhere, in the forecaster's unit; NaN for a gap.
-fn known(own: &History, kept: &Packed, index: usize) -> f32 {
-    let second = (own.first + index as i64).saturating_mul(own.step);
-    let value = Timestamp::from_second(second).ok().and_then(|at| kept.at(at));
-    value.map_or(f32::NAN, |value| if own.unit > 0.0 { (value / own.unit) as f32 } else { 0.0 })
+/// The values of `own` from the history that is kept elsewhere, in the forecaster's unit; NaN for a gap.
+fn known(own: &History, kept: &Packed, slots: usize) -> impl Iterator<Item = f32> {
+    let begin = Timestamp::from_second(own.first.saturating_mul(own.step)).unwrap_or(Timestamp::MAX);
+    let values = kept.values_from(begin).chain(std::iter::repeat(None)).take(slots);
+    let unit = own.unit;
+    values.map(move |value| {
+        value.map_or(f32::NAN, |value| if unit > 0.0 { (value / unit) as f32 } else { 0.0 })
+    })
 }
 
 impl PackedForecaster {
     /// The forecaster again, with the history that it was packed beside.
     pub fn unpack(self, history: &Packed) -> Forecaster {
         let Self { mut learned, slots, unlike, past } = self;
-        let mut values: Vec<f32> = (0..slots).map(|index| known(&learned.history, history, index)).collect();
+        let mut values: Vec<f32> = known(&learned.history, history, slots).collect();
         if let Some(mut past) = past {
             let mut clean = values.clone();
             let mut measured = vec![true; slots];

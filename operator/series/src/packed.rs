@@ -105,6 +105,14 @@ impl Packed {
         decode(*self.slots.get(usize::try_from(index).ok()?)?)
     }
 
+    /// The values from the slot on that `begin` falls into, as far as they are known; gaps for slots before the first.
+    pub fn values_from(&self, begin: Timestamp) -> impl Iterator<Item = Option<f64>> + '_ {
+        let index = begin.as_second().div_euclid(i64::from(self.step)) - self.first;
+        let before = usize::try_from(-index).unwrap_or(0);
+        let known = self.slots.get(usize::try_from(index).unwrap_or(0)..).unwrap_or_default();
+        std::iter::repeat_n(None, before).chain(known.iter().map(|code| decode(*code)))
+    }
+
     /// All slots in order, with the time each begins.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (Timestamp, Option<f64>)> + '_ {
         self.slots.iter().enumerate().map(|(i, code)| (self.time_of(i), decode(*code)))
@@ -238,6 +246,19 @@ mod tests {
         assert_eq!(slots, [(0, Some(3.0)), (3, Some(8.0)), (6, None), (9, Some(16.0))]);
         assert_eq!(coarse.step(), Duration::from_secs(180));
         assert!(Packed::new(Duration::from_secs(60)).coarsened(15).is_empty());
+    }
+
+    #[test]
+    fn values_are_told_from_any_slot_on() {
+        let mut packed = Packed::new(Duration::from_secs(60));
+        for (minute, value) in [(5, Some(2.0)), (7, Some(4.0))] {
+            packed.push(at(minute * 60), value, 100);
+        }
+        let from = |second: i64| packed.values_from(at(second)).collect::<Vec<_>>();
+        assert_eq!(from(300), [Some(2.0), None, Some(4.0)]);
+        assert_eq!(from(419), [None, Some(4.0)], "the slot that the time falls into");
+        assert_eq!(from(180), [None, None, Some(2.0), None, Some(4.0)], "before the first are gaps");
+        assert_eq!(from(480), []);
     }
 
     #[test]
