@@ -3,6 +3,8 @@
 //! For each step of the forecast, with two weeks of history: what is there after each part came, and what that part added.
 //! The last day is played tick by tick, so that what grows is seen.
 
+mod steps;
+
 use std::time::Duration;
 
 use autoscaler::{Applied, Autoscaler, Inputs, MetricInput, Setup, SignalSpec, Work};
@@ -38,11 +40,7 @@ impl Told {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let _profiler = dhat::Profiler::builder().testing().build();
-    let steps: Vec<u64> = std::env::args().skip(1).map(|s| s.parse()).collect::<Result<_, _>>()?;
-    for step in if steps.is_empty() { vec![60, 300] } else { steps } {
-        measure(Duration::from_secs(step))?;
-    }
-    Ok(())
+    steps::each(measure)
 }
 
 fn measure(step: Duration) -> Result<(), Box<dyn std::error::Error>> {
@@ -55,7 +53,7 @@ fn measure(step: Duration) -> Result<(), Box<dyn std::error::Error>> {
     };
     println!("step {} s", step.as_secs());
     let mut told = Told(dhat::HeapStats::get().curr_bytes);
-    let autoscaler = {
+    let mut autoscaler = {
         let settings = Settings { step, ..Settings::default() };
         let signal =
             SignalSpec { identity: "load".to_owned(), settings, keeps_history: true, prepared: None };
@@ -66,7 +64,6 @@ fn measure(step: Duration) -> Result<(), Box<dyn std::error::Error>> {
             place: 0.0,
         })
     };
-    let mut autoscaler = autoscaler;
     told.tell("a new policy");
     let now = time::after(start, Duration::from_secs(15 * DAY));
     autoscaler.warm_up(0, &series(15, step)?, Some(&series(8, Duration::from_mins(1))?), now);
@@ -79,9 +76,8 @@ fn measure(step: Duration) -> Result<(), Box<dyn std::error::Error>> {
         let reading =
             Sample::new(read, load((15 * DAY + TICK * tick) as f64)).map(Reading::Fresh).ok_or("finite")?;
         let inputs = Inputs { metrics: vec![MetricInput::of(reading)], ..Inputs::of(40) };
-        let decided = autoscaler.step(&inputs, at);
+        autoscaler.step(&inputs, at);
         autoscaler.applied(at, Applied::No { replicas: 40 });
-        drop(decided);
         work_off(&mut autoscaler, at, &mut told, false);
         if tick == 0 {
             told.tell("its first decision");

@@ -5,6 +5,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "a measurement of time needs a clock")]
 
+mod steps;
+
 use std::time::{Duration, Instant};
 
 use autoscaler::{Autoscaler, Inputs, MetricInput, Setup, SignalSpec, Work};
@@ -23,11 +25,7 @@ fn load(second: f64) -> f64 {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let steps: Vec<u64> = std::env::args().skip(1).map(|s| s.parse()).collect::<Result<_, _>>()?;
-    for step in if steps.is_empty() { vec![60, 300] } else { steps } {
-        measure(Duration::from_secs(step))?;
-    }
-    Ok(())
+    steps::each(measure)
 }
 
 fn measure(step: Duration) -> Result<(), Box<dyn std::error::Error>> {

@@ -9,7 +9,6 @@ use crate::feedback::Feedback;
 use crate::forecaster::Forecaster;
 use crate::history::History;
 use crate::prefix_sums::PrefixSums;
-use crate::settings::Settings;
 
 /// What a value in single precision may be off by its exact one for both to be the same.
 const SAME: f32 = 1e-6;
@@ -96,11 +95,6 @@ impl PackedForecaster {
         learned
     }
 
-    /// The settings in use.
-    pub fn settings(&self) -> &Settings {
-        self.learned.settings()
-    }
-
     /// As [`Forecaster::observe_replicas`].
     pub fn observe_replicas(&mut self, replicas: f64) {
         self.learned.observe_replicas(replicas);
@@ -124,7 +118,7 @@ mod tests {
     use series::time;
 
     use super::*;
-    use crate::settings::Window;
+    use crate::settings::{Settings, Window};
 
     const STEP: Duration = Duration::from_mins(5);
 
