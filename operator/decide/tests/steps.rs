@@ -250,9 +250,15 @@ fn a_glitch_that_is_over_holds_nothing() {
     c.seen.metrics = vec![load(9_000.0)];
     let glitch = recommend(&c.policy, &c.seen, &first.history, now());
     assert!(!glitch.recommendation.data_fresh);
+    // Once the stabilization window is over, and before an outage would be.
     c.seen.metrics = vec![load(300.0)];
-    let after = recommend(&c.policy, &c.seen, &glitch.history, ahead(15)).recommendation;
+    let mut after = glitch;
+    for tick in 1..=24 {
+        after = recommend(&c.policy, &c.seen, &after.history, ahead(15 * tick));
+    }
+    let after = after.recommendation;
     assert!(after.limits.iter().all(|l| l.reason != LimitReason::DataJustReturned), "{:#?}", after.limits);
+    assert!(after.target < 10, "{after:#?}");
 }
 
 #[rstest]
